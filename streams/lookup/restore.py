@@ -20,9 +20,15 @@ from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.shard.columns import META_KEY, SKIPS
 from refrain.streams.shard.index.hnsw import SavedGraph
 from refrain.streams.shard.loading import load_shard
-from refrain.streams.shard.skips import Skips, first_of, skip_id
+from refrain.streams.shard.skips import Skips, skip_id
 from refrain.streams.shard.state import Shard
-from refrain.streams.snapshots.changelog import BEGAN_EMPTY, TOMBSTONE_SHARE, check_incarnation, replay_changelog
+from refrain.streams.snapshots.changelog import (
+    BEGAN_EMPTY,
+    TOMBSTONE_SHARE,
+    check_incarnation,
+    replay_changelog,
+    skips_written,
+)
 from refrain.streams.snapshots.filling import fill_newest, newest_graphs, wipe_unfilled
 from refrain.streams.snapshots.shelf import Shelf, usable
 from refrain.streams.snapshots.snapshot import place_of
@@ -115,15 +121,9 @@ def empty_shard(
 
 def read_skips(cluster: Cluster, partition: int, stop: Callable[[], bool] = lambda: False) -> Skips:
     """The skips of a shard as they stand in `documents`: what a fold of its journal has to know before it begins."""
-    prefix = SKIPS.key("")
     skips = Skips()
-    for record in cluster.scan("documents", partition, stop=stop):
-        if record.key is not None and record.key.startswith(prefix) and record.value is not None:
-            try:
-                skips.put(first_of(record.key[len(prefix) :].decode()), Skip.decode(record.value))
-            except ValueError:
-                # As good as not there: the restore says that it is damaged.
-                continue
+    for row in skips_written(cluster, partition, stop):
+        skips.put(row.first, row.skip)
     return skips
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from refrain.schemas.documents import Meta, Skip
@@ -11,6 +11,7 @@ from refrain.streams.kafka.interface import Cluster
 from refrain.streams.messaging.shards import repartitioned
 from refrain.streams.shard.columns import META_KEY, SKIPS
 from refrain.streams.shard.loading import read_meta
+from refrain.streams.shard.skips import first_of
 from refrain.streams.store.interface import Checkpoint, Store
 
 BATCH_BYTES = 8_000_000
@@ -64,16 +65,31 @@ def replay_changelog(
 
 def _emptied_at(cluster: Cluster, partition: int, stop: Callable[[], bool]) -> int:
     """Where in `documents` the shard was last told to have begun empty; -1 where it never was."""
-    prefix, found = SKIPS.key(""), -1
+    rows = skips_written(cluster, partition, stop)
+    return max((row.offset for row in rows if row.skip.why == BEGAN_EMPTY), default=-1)
+
+
+class SkipWritten(NamedTuple):
+    """A skip as it was written to `documents`."""
+
+    offset: int
+    """Of its row in `documents`."""
+    first: int
+    """The first journal offset that is skipped."""
+    skip: Skip
+
+
+def skips_written(cluster: Cluster, partition: int, stop: Callable[[], bool]) -> Iterator[SkipWritten]:
+    """Every skip of a shard in `documents`, in the order of their rows; those that cannot be read are left out."""
+    prefix = SKIPS.key("")
     for record in cluster.scan("documents", partition, stop=stop):
         if record.key is not None and record.key.startswith(prefix) and record.value is not None:
             try:
-                why = Skip.decode(record.value).why
+                first, skip = first_of(record.key[len(prefix) :].decode()), Skip.decode(record.value)
             except ValueError:
+                # As good as not there: the restore says that it is damaged.
                 continue
-            if why == BEGAN_EMPTY:
-                found = record.offset
-    return found
+            yield SkipWritten(record.offset, first, skip)
 
 
 class LastCommit(NamedTuple):
