@@ -50,6 +50,11 @@ def is_irregular(word: str) -> bool:
     return word in _BASES
 
 
+def may_be_past(word: str) -> bool:
+    """Whether a lower-case word may be a past tense or a participle, by its form alone: closed, taught."""
+    return word.endswith("ed") or is_irregular(word)
+
+
 def related(a: str, b: str) -> bool:
     """Whether two stems are forms of one word (configur, configuration): the same root and endings that change little.
 

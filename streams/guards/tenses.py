@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from refrain.streams.guards.scope import IS
 from refrain.streams.guards.small_words import PERSONS, SmallWords
-from refrain.streams.guards.stems import is_irregular, stem
+from refrain.streams.guards.stems import is_irregular, may_be_past, stem
 
 _DID = "did"
 _TOLD_PAST = frozenset(("did", "was", "by"))
@@ -45,7 +45,7 @@ def _who(a: SmallWords) -> list[str]:
 
 def _is_past(low: str, base: str) -> bool:
     """Whether a verb is told as past in one of its forms alone."""
-    return low != base and (low.endswith("ed") or is_irregular(low)) and not (base.endswith("ed") or is_irregular(base))
+    return low != base and may_be_past(low) and not may_be_past(base)
 
 
 def _is_doing(now: SmallWords, past: SmallWords) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from refrain.streams.guards.small_words import SmallWords
-from refrain.streams.guards.stems import is_irregular
+from refrain.streams.guards.stems import may_be_past
 
 BE = frozenset(("is", "was", "be", "been", "being", "get"))
 ASKERS = frozenset(("i", "we"))
@@ -42,7 +42,7 @@ def undergoes(passive: SmallWords, active: SmallWords) -> list[str] | None:
     if not verb.content or (passive.keys[0], *passive.keys[2:]) != active.keys:
         return None
     low = verb.text.lower()
-    return [passive.words[1].text, verb.text] if low.endswith("ed") or is_irregular(low) else None
+    return [passive.words[1].text, verb.text] if may_be_past(low) else None
 
 
 def voiced(a: SmallWords, b: SmallWords) -> list[str] | None:
@@ -73,13 +73,7 @@ def of_one_time(a: SmallWords, b: SmallWords) -> bool:
 
 def _is_done(low: str, there: str) -> bool:
     """Whether a verb is a participle, and another form of it stands there: no third person (goes)."""
-    return (
-        low != there
-        and there != ""
-        and not low.endswith("s")
-        and (low.endswith("ed") or is_irregular(low))
-        and not there.endswith("ed")
-    )
+    return low != there and there != "" and not low.endswith("s") and may_be_past(low) and not there.endswith("ed")
 
 
 def governed(a: SmallWords, b: SmallWords) -> list[str]:

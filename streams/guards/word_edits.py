@@ -64,8 +64,8 @@ _ASKED = frozenset(("should", "can"))
 """Words before the asker that an opening takes in, and him with them."""
 _HOWTO = "howto"
 _OF_ANYBODY = frozenset("howto should advice cando mustdo duty".split())
-_CLAUSES = frozenset(("if", "when"))
 """What asks the same of himself as of anybody: what should I do, what should you do."""
+_CLAUSES = frozenset(("if", "when"))
 _I, _YOU = "i", "you"
 _OWN = {
     _I: frozenset("i me my mine".split()),
