@@ -86,6 +86,8 @@ class Guard(StrEnum):
     """The text that a request handles: what is to be translated, summed up, corrected."""
     INSTRUCTION = "instruction"
     """What stands beside a question and tells how to answer it: a sentence more, a suffix, a tag."""
+    WORDING = "wording"
+    """Other words: any difference that another guard of the category finds, also one that does not count by itself."""
 
 
 class Strictness(StrEnum):
@@ -176,7 +178,7 @@ class CategoryPolicy(Strict):
 
     cache: Cacheable = Cacheable.ALLOW
     """Whether answers are kept and served."""
-    threshold: Annotated[float, Field(ge=0.5, le=1.0)] = 0.92
+    threshold: Annotated[float, Field(ge=0.5, le=1.0)] = 0.87
     """The score from which a question counts as asked before: similarity, less what guards take off."""
     threshold_floor: Annotated[float, Field(ge=0.5, le=1.0)] | None = None
     """How low load may push the threshold; absent: not at all."""

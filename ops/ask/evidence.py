@@ -30,6 +30,8 @@ def _sentence(guard: GuardTold) -> str:
         case "refused":
             return f"the texts differ in {words}, which decides" if words else "the texts differ in what is not read"
         case "weighed" if guard.weight:
+            if not words:
+                return f"the texts are worded differently, which takes {guard.weight:.3f} off"
             return f"the texts differ in {words}, which takes {guard.weight:.3f} off"
         case "weighed":
             return f"the texts differ in {words}; they are worded too differently for it to count"

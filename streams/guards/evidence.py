@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from refrain.schemas.policy import CategoryPolicy, Guard, Strictness
@@ -79,10 +79,17 @@ def weigh(terms: GuardTerms, asked: Reading, cached: Reading) -> Evidence:
     shared = overlap(asked.letters, cached.letters)
     verdicts: list[Verdict] = []
     for guard in terms.guards:
+        if guard is Guard.WORDING:
+            continue
         verdict = _verdict(guard, terms, shared, asked, cached)
         verdicts.append(verdict)
         if verdict.verdict != "passed" and _decides(verdict, terms):
             return Evidence(shared, tuple(verdicts), VETO, guard)
+    if Guard.WORDING in terms.guards:
+        verdict = _wording(terms, shared, asked, cached, verdicts)
+        verdicts.append(verdict)
+        if verdict.verdict == "refused":
+            return Evidence(shared, tuple(verdicts), VETO, Guard.WORDING)
     return Evidence(shared, tuple(verdicts), sum([each.weight for each in verdicts]), None)
 
 
@@ -97,8 +104,20 @@ def _verdict(guard: Guard, terms: GuardTerms, shared: Overlap, a: Reading, b: Re
     if not (a.english and b.english) and (guard in _ENGLISH_ONLY or guard is Guard.WORDS):
         return _foreign(guard, terms, shared, a, b)
     found = _DIFFERENCES[guard](a, b)
-    if found is None:
-        return passed(guard)
+    return passed(guard) if found is None else _told(guard, found, terms, shared)
+
+
+def _wording(terms: GuardTerms, shared: Overlap, a: Reading, b: Reading, others: Sequence[Verdict]) -> Verdict:
+    """Verdict on other words: texts of which each word is accounted for are as near as they seem, others less so."""
+    if a.rest != b.rest:
+        return refused(Guard.WORDING)
+    if all(verdict.verdict == "passed" for verdict in others):
+        return passed(Guard.WORDING)
+    return _told(Guard.WORDING, Difference(()), terms, shared)
+
+
+def _told(guard: Guard, found: Difference, terms: GuardTerms, shared: Overlap) -> Verdict:
+    """Verdict on a difference, by what it weighs."""
     weight = VETO if guard in terms.veto else weight_of(guard, found.kind, shared, terms.strictness)
     return refused(guard, *found.words) if weight == VETO else weighed(guard, weight, found.words)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from refrain.schemas.policy import Guard
 from refrain.streams.guards import MICROS, GuardTerms, Reading, Verdict, read, weigh
 
-LEAST = 0.88
+LEAST = 0.83
 """The lowest threshold of the default policy; a score below it serves nobody."""
 
 
