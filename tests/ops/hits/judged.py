@@ -30,7 +30,7 @@ THINGS = (
 def rows(count: int, seed: int = 1, told: bool = True) -> Iterator[dict[str, Any]]:
     """Pairs about things of their own: a third ask the same. Unless labels are `told`, they are drawn by lot."""
     draw = random.Random(seed)
-    things = list(combinations(THINGS, 5))
+    things = list(combinations(THINGS, 7))
     draw.shuffle(things)
     for some in things[:count]:
         words, others = draw.sample(SAME_WORDS, 2)

@@ -60,7 +60,7 @@ def test_a_policy_written_out_reads_back_as_the_same() -> None:
         (
             "threshold: 0.9",
             "threshold_floor: 0.95",
-            "3: categories.code.threshold_floor: is above threshold, which is 0.92 (it is 0.95)",
+            "3: categories.code.threshold_floor: is above threshold, which is 0.87 (it is 0.95)",
         ),
         ("ttl_ms: 604800000", "ttl_ms: 0", "4: categories.code.ttl_ms: input should be greater than 0 (it is 0)"),
         (

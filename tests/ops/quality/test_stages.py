@@ -125,8 +125,8 @@ def test_what_a_guard_does_not_apply_to_is_served_only_where_unverified_says_hit
 
 def test_a_difference_in_texts_worded_otherwise_lowers_the_score_by_its_weight() -> None:
     one, other = "How do I get money back for shoes?", "What must be done so that sandals are refunded?"
-    score, against = weigh(GuardTerms(), one, other, 0.93)
-    assert (score, against) == (0.93, None)
+    assert weigh(GuardTerms((Guard.NAMES,)), one, other, 0.93) == (0.93, None)
+    assert weigh(GuardTerms(), one, other, 0.93) == (0.88, "wording")
     strict = weigh(GuardTerms(veto=tuple(Guard)), one, other, 0.93)
     assert strict.score == NEVER
 

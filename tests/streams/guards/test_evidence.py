@@ -33,6 +33,20 @@ def test_what_is_weighed_comes_off_the_similarity() -> None:
     assert evidence.score(0.95) == 950_000 - evidence.penalty
 
 
+def test_other_words_weigh_whatever_their_differences_do_and_words_that_are_accounted_for_do_not() -> None:
+    apart = found(*APART)
+    assert [(each.guard, each.weight) for each in apart.verdicts if each.weight] == [(Guard.WORDING, 50_000)]
+    accounted = found("How do I organise a small kitchen?", "Hi, how can I organize a small kitchen please?")
+    assert accounted.penalty == 0
+    assert accounted.verdicts[-1].guard is Guard.WORDING
+
+
+def test_other_words_are_weighed_behind_all_other_guards_however_they_are_named() -> None:
+    first = GuardTerms((Guard.WORDING, Guard.NAMES))
+    assert found(*APART, first) == found(*APART, GuardTerms((Guard.NAMES, Guard.WORDING)))
+    assert found(*APART, first._replace(veto=(Guard.WORDING,))).refused is Guard.WORDING
+
+
 def test_strict_weighs_twice_and_more_and_lenient_half() -> None:
     a, b = "How do I bake bread without an oven?", "How do I bake a cake without an oven?"
     penalties = {
