@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from ctypes import c_longlong
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from refrain.ops.audit.effects import KINDS, NO_SHARD, Effects, PublishedEffects, as_folded, effect_of
 from refrain.ops.audit.findings import Findings
 from refrain.ops.audit.limits import Asked
 from refrain.ops.audit.partition import Audited, PartitionAudit
 from refrain.ops.audit.sampling import Sample, draw_published
+from refrain.ops.cluster.processes import Progress, in_processes
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.settings import Settings
 from refrain.streams.snapshots.location import Location
 from refrain.streams.snapshots.shelf import Shelf
 
-POLL_S = 0.2
-NICENESS = 10
-"""Those who answer questions go first."""
 NEVER_MS = 2**63
 """A time that does not come."""
 PACED = 100
 """Records after which a limited rate is kept."""
-
-Progress = Callable[[int], None]
-"""Told how many records have been folded so far, by all together."""
 
 
 class Sampling(NamedTuple):
@@ -95,7 +85,8 @@ def audit_all(
             counted = _Counted(progress)
             audited = [_audited(cluster, job, counted) for job in jobs]
         else:
-            audited = _in_processes(settings, jobs, processes, progress)
+            found = in_processes(settings, _audited, jobs, processes, progress)
+            audited = [each for _, each in sorted(found, key=itemgetter(0))]
         return Audit(audited, laid.strange, sample)
 
 
@@ -181,59 +172,3 @@ def _paced(progressed: Callable[[int], None], rate: float | None) -> Callable[[i
             time.sleep(early_s)
 
     return paced
-
-
-_SHARED: list[tuple[Cluster, Any]] = []
-"""In a process of the pool: its cluster, and the counter of each partition's records that all processes share."""
-
-
-def _begin(settings: Settings, counters: Any) -> None:
-    _SHARED.append((KafkaCluster(settings), counters))
-    os.nice(NICENESS)
-
-
-def _one(place: int, job: Job) -> Audited:
-    ((cluster, counters),) = _SHARED
-
-    def progressed(_: int) -> None:
-        counters[place] += 1
-
-    return _audited(cluster, job, progressed)
-
-
-def _in_processes(settings: Settings, jobs: Sequence[Job], processes: int, progress: Progress) -> list[Audited]:
-    """Audit in processes that share nothing but the counters. They end at once where this one is interrupted."""
-    context = multiprocessing.get_context("spawn")
-    counters = context.Array(c_longlong, len(jobs))
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(processes, context, _begin, (settings, counters)) as pool:
-        try:
-            with uninterrupted():
-                futures = [pool.submit(_one, place, job) for place, job in enumerate(jobs)]
-            for _ in _until_done(futures):
-                progress(sum(counters[:]))
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
-            raise
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Processes that are begun in the block have no Ctrl-C of their own, which they would answer with a traceback."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _until_done(futures: Sequence[Future[Audited]]) -> Iterator[None]:
-    """Until all are done, or one has failed: now and then."""
-    while True:
-        done, waiting = wait(futures, POLL_S)
-        yield
-        if not waiting or any(future.exception() for future in done):
-            return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,13 +40,19 @@ def register(app: typer.Typer) -> None:
 
 
 def snapshot(
-    context: typer.Context, partition: Partition = None, location: Place = None, as_json: AsJson = False
+    context: typer.Context,
+    partition: Partition = None,
+    location: Place = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many at once (else one a core).", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a snapshot of each shard, verify it, and delete those that are not to be kept any longer.
 
-    It is made from the topic documents alone: no worker is asked, nothing that answers is slowed down, and who runs it
-    needs to read no more than that. A shard whose newest snapshot has all of it gets none. Exit code 1 when one could
-    not be made.
+    It is made from the topic documents alone: no worker is asked, what answers goes first, and who runs it needs to
+    read no more than that. A process holds the state of one shard in memory. A shard whose newest snapshot has all of
+    it gets none. Exit code 1 when one could not be made.
 
     [bold]Examples[/bold]
 
@@ -54,30 +61,26 @@ def snapshot(
     refrain snapshot --partition 3 --location s3://backups/refrain
     """
     from refrain.ops.cluster.connection import reach
-    from refrain.streams.errors import SnapshotUnusable, StoreDamaged, StoreUnusable
+    from refrain.ops.snapshots.making import make_all
     from refrain.streams.kafka.cluster import KafkaCluster
-    from refrain.streams.snapshots.making import make_snapshot
+    from refrain.streams.snapshots.shelf import url_of
     from refrain.streams.store.private import keep_private
 
     settings = settings_of(context)
-    shelf = _shelf(settings, location)
+    _shelf(settings, location)
     keep_private()
     reach(settings)
     failed = False
     with KafkaCluster(settings) as cluster:
         wanted = chosen_partitions(cluster.partitions("journal"), partition)
+        at_once = min(processes or os.cpu_count() or 1, len(wanted))
         with progress_bar("making snapshots", len(wanted)) as progress:
-            for done, number in enumerate(wanted):
-                progress(done)
-                keep = settings.snapshots
-                try:
-                    made = make_snapshot(cluster, shelf, number, _now_ms, keep=keep.keep, keep_ms=keep.keep_ms)
-                except (SnapshotUnusable, StoreDamaged, StoreUnusable) as error:
+            for made in make_all(settings, cluster, wanted, location or url_of(settings), at_once, progress):
+                if made.record is None:
                     failed = True
-                    output.hint(f"shard {number}: no snapshot was made: {error}")
-                    continue
-                if as_json:
-                    output.emit(made.to_json())
+                    output.hint(made.text)
+                elif as_json:
+                    output.emit(made.record)
                 else:
                     output.say(made.text)
     if failed:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from refrain.ops.snapshots.making import make_all
 from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.settings import Lookup, Settings, Snapshots
+from refrain.streams.snapshots.shelf import url_of
 from tests.eventually import eventually
 from tests.integration.processors import running
 from tests.integration.test_stopped_shards import ask, outcome, remember
@@ -77,3 +79,19 @@ def test_a_lost_store_is_restored_from_what_verifies(
         assert any(told in line for line in said), said
         for name in [] if spoiled is None else {newest.name, spoiled.name}:
             assert any(f"shard-0000/{name} is not used: rows.zst" in line for line in said), said
+
+
+def test_snapshots_are_made_of_several_shards_at_once(cluster: KafkaCluster, settings: Settings) -> None:
+    journal = remember(cluster, 0)
+    with running(run_lookup, settings):
+        id_ = ask(cluster, journal, 1)
+        eventually(lambda: outcome(cluster, id_) is Outcome.HIT)
+    steps: list[int] = []
+    made = {each.partition: each for each in make_all(settings, cluster, [0, 1], url_of(settings), 2, steps.append)}
+    first, second = made[0].record, made[1].record
+    assert first is not None
+    assert (first["made"], first["entries"]) == (True, 1)
+    assert second is not None
+    assert second["entries"] == 0
+    assert steps[-1] == 2
+    assert len(finished(settings)) == 1

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from refrain.ops.audit import whole
 from refrain.ops.cli import application
 from refrain.ops.cluster import connection
+from refrain.ops.cluster.processes import uninterrupted
 from refrain.streams.kafka import cluster as kafka
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.settings import Settings
@@ -111,7 +112,7 @@ def test_what_compares_no_decision_does_not_say_that_all_is_well(words: Sequence
 
 
 def test_processes_that_are_begununinterrupted_leave_ctrl_c_to_the_one_that_began_them() -> None:
-    with whole.uninterrupted():
+    with uninterrupted():
         process = Popen(["sleep", "600"])
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)

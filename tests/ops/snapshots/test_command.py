@@ -38,7 +38,9 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kept:
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(application(words[0]), words)
+    # What is in memory no other process can reach.
+    alone = ("--processes", "1") if words[0] == "snapshot" else ()
+    return CliRunner().invoke(application(words[0]), [*words, *alone])
 
 
 def lines(*words: str) -> list[dict[str, Any]]:
