@@ -37,6 +37,10 @@ class ArtefactKind(NamedTuple, Generic[M]):
         unnamed = self.model(version="", **content)
         return unnamed.model_copy(update={"version": version_of(unnamed)})
 
+    def encode(self, artefact: M) -> bytes:
+        """Encode an artefact as the bytes of its file; the same for the same artefact."""
+        return json.dumps(artefact.model_dump(mode="json"), indent=1).encode() + b"\n"
+
     def decode(self, data: bytes, source: str) -> M:
         """Decode an artefact. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
         name = f"{self.article} {self.noun} of {self.of}"
@@ -75,11 +79,6 @@ class ArtefactKind(NamedTuple, Generic[M]):
         if version_of(artefact) != version:
             raise WrongSetup(f"{source} is damaged: its content is not that of version {version}: {self.again}")
         return artefact
-
-
-def encode(artefact: BaseModel) -> bytes:
-    """Encode an artefact as the bytes of its file; the same for the same artefact."""
-    return json.dumps(artefact.model_dump(mode="json"), indent=1).encode() + b"\n"
 
 
 def version_of(artefact: BaseModel) -> str:

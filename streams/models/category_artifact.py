@@ -6,20 +6,17 @@ any order and on any machine.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, model_validator
 
 from refrain.schemas.base import Message, Name, Part
-from refrain.streams.models import artifact_file
 from refrain.streams.models.artifact_file import ArtefactKind
 from refrain.streams.vectors import SCALE, Ints, decode, encode
 
 KIND: Literal["refrain.categories"] = "refrain.categories"
-FORMAT = 1
 TRAIN_AGAIN = "train it again with `refrain categories train`, or leave classify.categories unset"
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -115,27 +112,8 @@ class Artefact(Message):
         return self
 
 
-_KIND = ArtefactKind(Artefact, KIND, FORMAT, "an", "artefact", "categories", TRAIN_AGAIN)
-
-
-def seal(content: dict[str, Any]) -> Artefact:
-    """Make an artefact of its fields but `version`. Raises pydantic.ValidationError."""
-    return _KIND.seal(content)
-
-
-def encode_artefact(artefact: Artefact) -> bytes:
-    """Encode an artefact as the bytes of its file; the same for the same artefact."""
-    return artifact_file.encode(artefact)
-
-
-def decode_artefact(data: bytes, source: str) -> Artefact:
-    """Decode an artefact. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
-    return _KIND.decode(data, source)
-
-
-def read_artefact(path: Path) -> Artefact:
-    """Read the artefact of a file. Raises WrongSetup when there is none."""
-    return _KIND.read(path)
+CATEGORY_FILES = ArtefactKind(Artefact, KIND, 1, "an", "artefact", "categories", TRAIN_AGAIN)
+"""What `categories train` writes and `classify` reads."""
 
 
 def linear_map(weights: npt.NDArray[np.float64], biases: npt.NDArray[np.float64]) -> LinearMap:
