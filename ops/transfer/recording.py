@@ -20,7 +20,8 @@ from refrain.schemas.base import Part, QuestionKey
 from refrain.schemas.journal import Event, decode_event
 from refrain.streams.errors import BadInput, WrongValue
 from refrain.streams.kafka.interface import Record, Span, Wanted
-from refrain.streams.kafka.memory import MemoryCluster, MemoryReader
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.memory_clients import MemoryReader
 from refrain.streams.messaging.decoding import unknown_version_of
 from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import SKIPS
