@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ from prometheus_client import ProcessCollector
 from refrain.ops.run import logs
 from refrain.ops.run.lifeline import watch_supervisor
 from refrain.ops.run.processors import Processor, processor
+from refrain.ops.run.state_files import health_path, whose, write_whole
 from refrain.ops.terminal import exit_codes
 from refrain.streams.errors import RefrainError
 from refrain.streams.kafka.cluster import KafkaCluster
@@ -113,11 +113,6 @@ def serve(
                 )
 
 
-def whose(settings: Settings) -> dict[str, str]:
-    """The service that a worker belongs to: broker and prefix, as the state folder's files name them."""
-    return {"kafka": settings.kafka, "prefix": settings.prefix}
-
-
 def now_ms() -> int:
     """The time of day (milliseconds)."""
     return time.time_ns() // 1_000_000
@@ -138,7 +133,7 @@ def health_file(
     `turns` counts the rounds of the loop, and `turned_at_ms` is the time of day at which it was last seen to move. A
     supervisor that sees them stand still ends the worker. `about` are further keys.
     """
-    path = state_dir / "health" / f"{name}-{os.getpid()}.json"
+    path = health_path(state_dir, name, os.getpid())
     told: dict[str, object] = {"name": name, "pid": os.getpid(), "host": serve, "port": port, **about}
     done = threading.Event()
 
@@ -162,16 +157,7 @@ def health_file(
     finally:
         done.set()
         thread.join()
-        with suppress(FileNotFoundError):
-            path.unlink()
-
-
-def write_whole(path: Path, value: object) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(value) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+        path.unlink(missing_ok=True)
 
 
 def outages_of(stopping: Stopping, liveness: Liveness) -> Outages:
