@@ -16,7 +16,7 @@ class Point(NamedTuple):
     """A point of a log: before the record at `offset`, or before the first that is stamped `time_ms` or later."""
 
     text: str
-    """As it was given."""
+    """The text that the user gave."""
     offset: int | None = None
     time_ms: int | None = None
     option: str | None = None

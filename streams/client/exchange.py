@@ -192,7 +192,7 @@ class Exchange:
         return len(self._open)
 
     def close(self) -> None:
-        """End; who still waits hears so. A second call does nothing."""
+        """Stop; requests that still wait fail. A second call does nothing."""
         self._closing.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(CLOSE_WAIT_S)

@@ -55,7 +55,7 @@ class Asked(NamedTuple):
 
     @property
     def left_s(self) -> float:
-        """How long somebody waits still (seconds)."""
+        """How long the client still waits (seconds)."""
         return max(0.0, self.until_s - time.monotonic())
 
     @property

@@ -82,7 +82,7 @@ class LookupMetrics:
         )
 
     def batch_done(self, seconds: float, records: int, behind_ms: int) -> None:
-        """A batch of so many records took so long; its last record is so old."""
+        """Count a batch: its time (s), its number of records, and the age of its last record (ms)."""
         self.shared.batch.labels(NAME).observe(seconds)
         self.shared.taken.labels(NAME, "journal").inc(records)
         self.behind.set(max(0, behind_ms) / MS)

@@ -44,7 +44,7 @@ class Known(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a process tells of one shard."""
+    """What the process that makes a snapshot reports of one shard."""
 
     text: str
     level: int
@@ -127,7 +127,7 @@ class SnapshotSchedule:
         self._metrics.snapshot_bytes.labels(str(known.partition)).set(known.total_bytes)
 
     def _forget(self, partition: int) -> None:
-        """Another worker has the shard, and tells of it."""
+        """Drop the metrics of a shard that another worker owns: that one reports them."""
         del self._known[partition]
         self._metrics.snapshot_time.remove(str(partition))
         self._metrics.snapshot_bytes.remove(str(partition))

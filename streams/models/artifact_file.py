@@ -28,7 +28,7 @@ class ArtefactKind(NamedTuple, Generic[M]):
     article: str
     noun: str
     of: str
-    """What it is of: with article and noun its whole name."""
+    """What it describes: article, noun and this make its full name (`a head of the hit rule`)."""
     again: str
     """What to do about one that cannot be taken."""
 
