@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, model_validator
 
-from refrain.schemas.base import Message, Name, Part
+from refrain.schemas.base import Message, Name, Strict
 from refrain.streams.models.artifact_file import ArtefactKind
 from refrain.streams.vectors import SCALE, Ints, decode, encode
 
@@ -22,13 +22,7 @@ TRAIN_AGAIN = "train it again with `refrain categories train`, or leave classify
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class ArtefactPart(Part):
-    """A part of the artefact; an unknown field is of another format, and refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LinearMap(ArtefactPart):
+class LinearMap(Strict):
     """A linear map of a vector v (dim): row `k` gives dot(rows[k], v) * scales[k] / length(v) + biases[k]."""
 
     rows: str
@@ -43,7 +37,7 @@ class LinearMap(ArtefactPart):
         return self
 
 
-class Blend(ArtefactPart):
+class Blend(Strict):
     """The score that meets the floor: energy * a + nearest * b + outside * c + bias."""
 
     energy: Finite
@@ -52,7 +46,7 @@ class Blend(ArtefactPart):
     bias: Finite
 
 
-class TrainingRecord(ArtefactPart):
+class TrainingRecord(Strict):
     """How the artefact was trained, and its figures on held-out examples."""
 
     examples_sha256: str
