@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from refrain.ops.observe.findings import Finding
 from refrain.ops.run.probe import NoAnswer, page
 from refrain.ops.run.state_files import read_run, read_workers
 from refrain.ops.terminal import output
+from refrain.streams import time_of_day
 from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def down(row: Row) -> Finding:
 def _supervised(run: Row) -> list[Finding]:
     if not psutil.pid_exists(int(run["pid"])):
         return [Finding(CHECK, "fail", f"the supervisor, process {run['pid']}, is gone", "start `refrain run all`")]
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = time_of_day.now_ms()
     places: Sequence[Row] = [*run["workers"], *run.get("down", ())]
     looping = [found for row in places if (found := ends(row, now_ms)) is not None]
     return [*(down(row) for row in run.get("down", ())), *looping]

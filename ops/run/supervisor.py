@@ -29,6 +29,7 @@ from refrain.ops.run.probe import NoAnswer, page
 from refrain.ops.run.spawning import FORMAT_VARIABLE, Spawn, shared_out, spawner
 from refrain.ops.run.state_files import RUN_FILE, health_path, read_object, read_run, whose, write_whole
 from refrain.ops.terminal import exit_codes
+from refrain.streams import time_of_day
 from refrain.streams.kafka.config import max_poll_interval_ms
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class Supervisor:
         pid, how = worker.pid, f"signal {-code}" if code < 0 else f"exit code {code}"
         worker.close()
         worker.ended = how
-        worker.ended_at_ms = [*worker.ended_at_ms, time.time_ns() // 1_000_000][-ENDS_MAX:]
+        worker.ended_at_ms = [*worker.ended_at_ms, time_of_day.now_ms()][-ENDS_MAX:]
         health_path(self.state_dir, worker.name, pid).unlink(missing_ok=True)
         if code == exit_codes.OK:
             worker.done = True

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from refrain.ops.run.lifeline import watch_supervisor
 from refrain.ops.run.processors import Processor, processor
 from refrain.ops.run.state_files import health_path, whose, write_whole
 from refrain.ops.terminal import exit_codes
+from refrain.streams import time_of_day
 from refrain.streams.errors import RefrainError
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.outages import Outages, PatientCluster
@@ -104,18 +104,13 @@ def serve(
                         metrics,
                         outages.stopping,
                         ready,
-                        now_ms,
+                        time_of_day.now_ms,
                         outages,
                         progress,
                         liveness.trouble,
                         traces,
                     )
                 )
-
-
-def now_ms() -> int:
-    """The time of day (milliseconds)."""
-    return time.time_ns() // 1_000_000
 
 
 @contextmanager
@@ -138,7 +133,7 @@ def health_file(
     done = threading.Event()
 
     def tell() -> None:
-        write_whole(path, {**told, "turns": liveness.turns, "turned_at_ms": now_ms()})
+        write_whole(path, {**told, "turns": liveness.turns, "turned_at_ms": time_of_day.now_ms()})
 
     def follow() -> None:
         turns = liveness.turns
