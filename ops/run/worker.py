@@ -91,7 +91,7 @@ def serve(
     with HealthServer(settings.http, liveness, metrics.registry) as server:
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
         with health_file(settings.state_dir, name, settings.http.host, server.port, liveness, about=whose(settings)):
-            ready = _once(name, liveness)
+            ready = _once(liveness)
 
             def progress(group: str, topic: str) -> Progress:
                 return progress_of(settings.state_dir, group, cluster.topic_id(topic), cluster.partitions(topic))
@@ -173,7 +173,7 @@ def outages_of(stopping: Stopping, liveness: Liveness) -> Outages:
     return outages
 
 
-def _once(name: str, liveness: Liveness) -> Callable[[], None]:
+def _once(liveness: Liveness) -> Callable[[], None]:
     """`ready` for the processor; logs the first time."""
     said = False
 
