@@ -69,6 +69,12 @@ def _blank(part: type[Part]) -> _Blank:
     return _Blank(values, set(values), required)
 
 
+class Strict(Part):
+    """A part of what an operator or a training writes, and no newer writer: an unknown field is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
 class Message(Part):
     """A whole message: a part with a version. A reader refuses versions it does not know."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import binascii
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from refrain.schemas.base import Part
+from refrain.schemas.base import Strict
 
 WIDTH_MAX = 128
 HIDDEN_MAX = 64
@@ -30,13 +30,7 @@ OutputWeight = Annotated[int, Field(ge=-OUTPUT_MAX, le=OUTPUT_MAX)]
 Term = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
-class HeadPart(Part):
-    """A part of a head; an unknown field is of another format, and refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class HeldOutRecall(HeadPart):
+class HeldOutRecall(Strict):
     """The best recall at a precision on held-out pairs, its 95 % interval, and the threshold that gives it."""
 
     recall: Share
@@ -49,7 +43,7 @@ class HeldOutRecall(HeadPart):
     """None: no threshold reaches the precision."""
 
 
-class Gain(HeadPart):
+class Gain(Strict):
     """Held-out recall at a precision, of the rule alone and of the rule with a head."""
 
     precision: Share
@@ -60,7 +54,7 @@ class Gain(HeadPart):
     """Of the rule with the head."""
 
 
-class HeadTraining(HeadPart):
+class HeadTraining(Strict):
     """How a head was trained, and its figures on held-out pairs."""
 
     pairs: Count
@@ -77,7 +71,7 @@ class HeadTraining(HeadPart):
     """What it gains on pairs that it was not trained on, by precision."""
 
 
-class EvidenceTerms(HeadPart):
+class EvidenceTerms(Strict):
     """What the head adds up of the rule's own evidence: a factor for each number, before the sum is shifted."""
 
     similarity: Term
@@ -92,7 +86,7 @@ class EvidenceTerms(HeadPart):
     """Added to every sum."""
 
 
-class HitHead(HeadPart):
+class HitHead(Strict):
     """The weights of a head. `version` is the hash of all other fields.
 
     A layer's sums are integers of its own unit, which the next layer's weights allow for.

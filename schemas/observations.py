@@ -20,8 +20,8 @@ class NotCompared(StrEnum):
     """The embedder has no vector for one of them."""
 
 
-class Observation(Message):
-    """A request was observed: what the cache would have served, and what the model said."""
+class ObservedRequest(Message):
+    """A request that was observed, and the entry that would have answered it."""
 
     decision_id: str
     tenant: str
@@ -32,24 +32,20 @@ class Observation(Message):
     time_ms: Millis
     equal: bool
     """Whether both answers are the same, byte for byte."""
+
+
+class Observation(ObservedRequest):
+    """A request was observed: what the cache would have served, and what the model said."""
+
     cached: Sealed | None
     """The projection of the cached answer, as JSON; None when it has left the cache meanwhile, or is equal."""
     answered: Sealed | None
     """The projection of the model's answer; None when it is too long for a record, or equal."""
 
 
-class Comparison(Message):
+class Comparison(ObservedRequest):
     """How the answer that would have been served compares with the model's. No text."""
 
-    decision_id: str
-    tenant: str
-    category: str
-    model: str
-    entry_id: str
-    """The entry that would have been served."""
-    time_ms: Millis
-    equal: bool
-    """Whether both answers are the same, byte for byte."""
     similarity: Micros | None = None
     """Cosine similarity of the two answers by the embedder, 1 for equal ones; None: `not_compared` says why."""
     not_compared: NotCompared | None = None

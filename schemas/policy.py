@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -22,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from refrain.schemas.base import AskerNames, Name, Part
+from refrain.schemas.base import AskerNames, Name, Strict
 from refrain.schemas.hit_heads import HitHead
 
 POLICY_BYTES_MAX = 1_000_000
@@ -111,12 +110,6 @@ class Eviction(StrEnum):
     """Used least often."""
     PAPER = "paper"
     """priority x hits / age, as arXiv 2510.26835 has it."""
-
-
-class Strict(Part):
-    """A part of the policy: a field that is not known is a mistake of the operator, and refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Flaw(NamedTuple):

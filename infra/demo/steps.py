@@ -17,6 +17,7 @@ from refrain.ops.control.acknowledged import Acknowledged
 from refrain.ops.control.client import ControlClient
 from refrain.schemas.control import Invalidate, ReportLoad, decode_command
 from refrain.schemas.load import LoadSample
+from refrain.streams import time_of_day
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.settings import Settings
@@ -72,7 +73,7 @@ def report_overload(settings: Settings, cluster: KafkaCluster, model: str, step:
             replica=REPLICA,
             latency_p95_ms=step.latency_p95_ms,
             queue_depth=step.queue_depth,
-            at_ms=_now_ms(),
+            at_ms=time_of_day.now_ms(),
         )
         cluster.producer().send([to_topic(sample)])
         version = _told(settings, model, _later(REPORT_S))
@@ -87,7 +88,7 @@ def _told(settings: Settings, model: str, is_late: Callable[[], bool]) -> int | 
             isinstance(command, ReportLoad)
             and command.model == model
             and command.load >= SATURATED
-            and command.valid_until_ms > _now_ms()
+            and command.valid_until_ms > time_of_day.now_ms()
         ):
             return message.offset()
     return None
@@ -105,7 +106,3 @@ def _await_shards(settings: Settings, cluster: KafkaCluster, version: int, is_la
 def _later(seconds: float) -> Callable[[], bool]:
     until = time.monotonic() + seconds
     return lambda: time.monotonic() > until
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

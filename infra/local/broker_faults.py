@@ -37,7 +37,7 @@ from refrain.ops.ask.questions import answer_of
 from refrain.ops.cluster.connection import reach
 from refrain.ops.config.settings import load_settings
 from refrain.ops.observe.replicas import partitions_of, summarise
-from refrain.ops.run.supervisor import read_run
+from refrain.ops.run.state_files import read_run
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Outcome, Response
 from refrain.streams.kafka.cluster import KafkaCluster

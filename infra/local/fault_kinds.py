@@ -21,7 +21,6 @@ from refrain.streams.settings import Settings
 HOUR_S = 3_600
 DISK_MB = 256
 """The size of the disk of the workers' state."""
-DISK = "disk-of-state"
 CLOCK = "clock"
 CLOCK_FOLDER = Path(__file__).parent / "clock"
 """What has a process take its time of day from a file."""

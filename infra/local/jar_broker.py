@@ -25,9 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from infra.local.log_file import log_file
 from infra.local.ports import kept_ports
-from refrain.ops.run.supervisor import is_alive
 
 FILES = Path(__file__).resolve().parents[1] / "kafka"
 JAVA_MIN = 17
@@ -194,14 +195,14 @@ def sweep(home: Path) -> None:
     """End the brokers whose owners were killed before they could, and remove what they left."""
     for note in home.glob("*/pid"):
         numbers = note.read_text().split()
-        if len(numbers) != 2 or is_alive(int(numbers[0])):
+        if len(numbers) != 2 or psutil.pid_exists(int(numbers[0])):
             continue
         broker, folder = int(numbers[1]), note.parent
         if str(folder / "server.properties") in _command(broker):
             os.kill(broker, signal.SIGTERM)
             os.kill(broker, signal.SIGCONT)
             deadline = time.monotonic() + STOP_S
-            while is_alive(broker) and time.monotonic() < deadline:
+            while psutil.pid_exists(broker) and time.monotonic() < deadline:
                 time.sleep(0.1)
         note.unlink(missing_ok=True)
         if folder.name.startswith("fresh-"):

@@ -28,7 +28,7 @@ from infra.local.ports import kept_block
 from infra.local.service import Service, ServiceFailed, service
 from refrain.ops.config.settings import load_settings
 from refrain.ops.run.processors import NAMES
-from refrain.ops.run.supervisor import read_run
+from refrain.ops.run.state_files import read_run
 from refrain.schemas.control import PolicyInForce
 from refrain.streams.errors import RefrainError
 from refrain.streams.settings import Settings

@@ -139,11 +139,11 @@ class PublishedEffects:
         self._store.write(self._batch, Checkpoint(0, 0))
         self._batch = {}
 
-    def hold(self, most: int = HELD_MAX) -> None:
-        """Read all into memory, where there are no more than `most`; nothing may be laid in any more then."""
+    def hold(self) -> None:
+        """Read all into memory, unless there are more than `HELD_MAX`; nothing may be added after that."""
         self.flush()
-        rows = dict(islice(self._store.scan(), most + 1))
-        self._held = rows if len(rows) <= most else None
+        rows = dict(islice(self._store.scan(), HELD_MAX + 1))
+        self._held = rows if len(rows) <= HELD_MAX else None
 
     def take(self, topic: str, id_: str) -> list[bytes]:
         """Take out the digests under an id: several when repeats differ, none when nothing is there."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from refrain.ops.cluster.connection import reach
 from refrain.ops.topics.admin import create_missing
+from refrain.streams import time_of_day
 from refrain.streams.settings import Settings
 
 
@@ -15,7 +15,7 @@ from refrain.streams.settings import Settings
 def own_topics(settings: Settings, name: str, partitions: int) -> Iterator[Settings]:
     """Topics with so many shards, removed afterwards, and the settings for them. Raises Unreachable."""
     admin = reach(settings)
-    prefix = f"{name}-{time.time_ns() // 1_000_000:x}."
+    prefix = f"{name}-{time_of_day.now_ms():x}."
     folder = settings.state_dir.absolute() / prefix.strip(".")
     folder.mkdir(parents=True, exist_ok=True)
     mine = settings.model_copy(update={"prefix": prefix, "state_dir": folder})

@@ -89,7 +89,7 @@ def train(
     from refrain.ops.categories.examples import digest, unique
     from refrain.ops.categories.train import build_artefact, material
     from refrain.ops.data.learn import check_learn
-    from refrain.streams.models.category_artifact import encode_artefact
+    from refrain.streams.models.category_artifact import CATEGORY_FILES
 
     check_learn()
     taken = _read(examples, text, category, label, split, outside_when)
@@ -101,7 +101,7 @@ def train(
     found = material([vector for _, vector in kept], [example for example, _ in kept])
     artefact = build_artefact(found, embedder.identity, digest([example for example, _ in kept]), keep, output.hint)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(encode_artefact(artefact))
+    out.write_bytes(CATEGORY_FILES.encode(artefact))
     figures = _figures(artefact, embedder, validate) if validate else None
     _print_trained(artefact, out, figures, as_json)
 
@@ -135,10 +135,10 @@ def measure(
     refrain categories test --artefact categories.json --examples queries.jsonl.gz --category domain --split split
     --validation val --validation oos_val --json
     """
-    from refrain.streams.models.category_artifact import read_artefact
+    from refrain.streams.models.category_artifact import CATEGORY_FILES
     from refrain.streams.models.category_classifier import check_embedder
 
-    held = read_artefact(artefact)
+    held = CATEGORY_FILES.read(artefact)
     taken = _read(examples, text, category, None, split, outside_when)
     asked = [*_part(taken, validation, split, examples), *_outside(outside, text)]
     embedder = _embedder(settings_of(context))

@@ -17,7 +17,7 @@ from refrain.ops.categories.examples import Example
 from refrain.ops.categories.floor import Floor, area, floor_for
 from refrain.ops.terminal import output
 from refrain.streams.errors import BadInput
-from refrain.streams.models.category_artifact import Artefact, Blend, TrainingRecord, linear_map, seal
+from refrain.streams.models.category_artifact import CATEGORY_FILES, Artefact, Blend, TrainingRecord, linear_map
 from refrain.streams.vectors import Ints, encode, quantise
 
 FOLDS = 5
@@ -263,7 +263,7 @@ def _artefact(
             held_out_rejected=floor.rejected,
         ),
     }
-    return seal(content)
+    return CATEGORY_FILES.seal(content)
 
 
 def _check_enough(names: Sequence[str], counts: Counter[tuple[str | None, str | None]]) -> None:

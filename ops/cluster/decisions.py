@@ -124,7 +124,7 @@ def _asked_at_ms(cluster: Cluster, id_: str, requests: str) -> int | None:
 
 
 def decision_of(record: Record) -> Decision | None:
-    """The decision in a record; None for what is none."""
+    """The decision in a record; None when the record is not one."""
     try:
         return Decision.decode(record.value or b"")
     except ValidationError:

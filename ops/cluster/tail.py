@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
+from refrain.streams import time_of_day
 from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.kafka.passing import assigned
 from refrain.streams.kafka.raw_fetch import raw_fetch
@@ -58,7 +58,7 @@ def follow(
     try:
         places = _places(consumer, settings, name, span)
         passing = assigned(consumer, {name: topic}, raw_fetch(settings), places)
-        left = _Left({place.partition for place in places}, span, lambda: time.time_ns() // 1_000_000)
+        left = _Left({place.partition for place in places}, span, time_of_day.now_ms)
         while left.partitions and not stop():
             message = consumer.poll(POLL_S)
             heard = passing.hear(() if message is None else (message,))

@@ -12,7 +12,6 @@ from pathlib import Path
 from refrain.streams.errors import WrongSetup
 
 POLICIES = "policies"
-DASHBOARDS = "dashboards"
 
 
 def text_of(folder: str, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from refrain.ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import read_option, settings_of
+from refrain.streams import time_of_day
 
 if TYPE_CHECKING:
     from refrain.ops.control.matching import MatchingEntry
@@ -151,7 +151,7 @@ def _matching_entries(cluster: Cluster, command: Invalidate) -> list[MatchingEnt
     from refrain.ops.cluster.scan import records
     from refrain.ops.control.matching import matching, rule_of
 
-    rule = rule_of(command, time.time_ns() // 1_000_000)
+    rule = rule_of(command, time_of_day.now_ms())
     return matching(records(cluster, "documents", "reading documents"), rule, cluster.topic_id("journal"))
 
 

@@ -12,6 +12,7 @@ from refrain.ops.control.options import Timeout, Who, name, send_and_wait
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 from refrain.ops.terminal.standard_input import read_text
+from refrain.streams import time_of_day
 
 if TYPE_CHECKING:
     from refrain.ops.control.same_answer import ServedAnswer
@@ -65,7 +66,7 @@ def judge(
         raise typer.BadParameter(f"{sought.id!r} is no id of a decision: that is PARTITION-OFFSET-TAG")
     settings = settings_of(context)
     client = ControlClient(settings)
-    found = find_decision(client.cluster, sought, lambda: time.time_ns() // 1_000_000, settings.classify.topic)
+    found = find_decision(client.cluster, sought, time_of_day.now_ms, settings.classify.topic)
     if found is None:
         output.hint(
             f"no decision {sought.id} is in `decisions`: ids stand in responses and in `refrain watch decisions`"

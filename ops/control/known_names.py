@@ -77,16 +77,14 @@ def check_names_on(
         hint_unseen(f"nobody has asked model {model!r} lately", model, seen.models)
 
 
-def check_category(
-    cluster: Cluster, category: str | None, option: str = "--category", *, or_none: bool = False
-) -> None:
+def check_category(cluster: Cluster, category: str | None, *, or_none: bool = False) -> None:
     """Raises typer.BadParameter for a category that is not known, with the nearest; WrongSetup or ClusterFailed.
 
     With `or_none` it may be `-`, for requests of none. Nothing is wrong before the first policy.
     """
     known = set() if category is None else known_categories(cluster)
     if category is not None and known:
-        check_choice(category, known | {NO_CATEGORY} if or_none else known, "category", option)
+        check_choice(category, known | {NO_CATEGORY} if or_none else known, "category", "--category")
 
 
 def is_of(category: str | None, wanted: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Reads whole files of which the whole is needed: each has a size that none of its kind reaches."""
+"""Reads files as a whole, with a limit of size that no sound file of its kind reaches."""
 
 from __future__ import annotations
 

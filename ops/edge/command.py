@@ -11,6 +11,7 @@ import typer
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
 from refrain.schemas.names import NAME_PATTERN
+from refrain.streams import time_of_day
 
 app = typer.Typer(no_args_is_help=True, help="The OpenAI-compatible endpoint: `refrain run edge` runs it.")
 keys = typer.Typer(no_args_is_help=True, help="The API keys of the endpoint.")
@@ -47,7 +48,7 @@ def add(
     from refrain.streams.edge.keys import changing, keys_path, new_key, pepper_of
 
     settings = settings_of(context)
-    key, kept = new_key(pepper_of(settings), tenant, time.time_ns() // 1_000_000, note)
+    key, kept = new_key(pepper_of(settings), tenant, time_of_day.now_ms(), note)
     with changing(keys_path(settings)) as known:
         known.append(kept)
     if as_json:
@@ -83,7 +84,7 @@ def revoke(
     from refrain.streams.edge.keys import changing, keys_path, revoked
 
     with changing(keys_path(settings_of(context))) as known:
-        key = revoked(known, id_, time.time_ns() // 1_000_000)
+        key = revoked(known, id_, time_of_day.now_ms())
     output.say(f"revoked: key {key.id} of tenant {key.tenant}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -13,6 +12,7 @@ from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
 from refrain.ops.terminal.out_files import check_writable
 from refrain.ops.terminal.standard_input import read_text
+from refrain.streams import time_of_day
 
 if TYPE_CHECKING:
     from refrain.streams.kafka.interface import Cluster
@@ -102,10 +102,6 @@ def explained(
         return Explained(lives.entry_sheet(life), lives.entry_json(life))
     from refrain.ops.explain import decision_sheet, gather
 
-    decision = subject.decision_in(cluster, text, _now_ms, scan_all=scan_all)
+    decision = subject.decision_in(cluster, text, time_of_day.now_ms, scan_all=scan_all)
     facts = gather.gather(cluster, decision, with_text=with_text, who=who or scan_all)
     return Explained(decision_sheet.decision_sheet(facts), decision_sheet.decision_json(facts))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

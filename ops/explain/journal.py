@@ -58,7 +58,7 @@ class Admission(NamedTuple):
 
 
 def event_of(record: Record) -> Event | None:
-    """The event in a record; None for what is none."""
+    """The event in a record; None when the record is not one."""
     try:
         return decode_event(record.value or b"")
     except ValidationError:

@@ -31,7 +31,7 @@ LOOKED = 50_000
 """Records of each topic that are looked through, from the admission on."""
 SIGNS = (b'"HitJudged"', b'"EntriesInvalidated"')
 TOPICS_READ = (DOCUMENTS, JOURNAL, "decisions")
-"""What an entry's life is told by."""
+"""The topics from which an entry's history is put together."""
 
 
 class LifeEvent(NamedTuple):
@@ -213,7 +213,7 @@ class _Entry(NamedTuple):
     """Namespace and digest of its answer, as far as decisions tell them."""
 
     def judged(self, event: HitJudged) -> str | None:
-        """What a judgement says of it; None for one of something else."""
+        """How a judgement judged this entry; None when it was about something else."""
         brought = None if self.admission is None else self.admission.forward_id or None
         if event.entry_id == self.id or (brought is not None and brought in (event.forward_id, event.decision_id)):
             return "judged right" if event.correct else JUDGED_WRONG

@@ -7,8 +7,6 @@ from typing import NamedTuple
 from refrain.schemas.decisions import Decision
 from refrain.schemas.policy import CategoryPolicy
 
-PLACES = 6
-
 
 class Step(NamedTuple):
     """A step on the way to the threshold in force: what moved it, and to where (cosine similarity)."""

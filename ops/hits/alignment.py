@@ -14,9 +14,6 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.intp]
 
-EVIDENCE = 4
-"""Numbers of the rule's own evidence: similarity, overlap of letters and of stems, penalty."""
-
 
 class Net(NamedTuple):
     """Weights of a head, or their gradient."""
@@ -32,7 +29,7 @@ class Net(NamedTuple):
     output: Array
     """For mean and maximum, (2 * hidden)."""
     evidence: Array
-    """(EVIDENCE)."""
+    """For the rule's own evidence: similarity, overlap of letters, overlap of stems and penalty, (4)."""
     bias: Array
     """()."""
 
@@ -45,7 +42,7 @@ class Batch(NamedTuple):
     real: Mask
     """Which of the tokens are none of padding, (2n, length). Every text has one at least."""
     evidence: Array
-    """(n, EVIDENCE)."""
+    """The rule's own, (n, 4)."""
 
 
 class _Trace(NamedTuple):

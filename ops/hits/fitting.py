@@ -53,9 +53,9 @@ class Pairs(NamedTuple):
     texts: Numbers
     """The two texts of each pair, (n, 2)."""
     evidence: Array
-    """The rule's evidence, each of mean 0 and spread 1, (n, EVIDENCE)."""
+    """The rule's evidence, each of mean 0 and spread 1, (n, 4)."""
     rule: Wide
-    """What the rule's score is made of in the evidence, (EVIDENCE)."""
+    """What the rule's score is made of in the evidence, (4)."""
     same: Mask
     """Whether both ask the same, (n)."""
 

@@ -30,13 +30,13 @@ def folds_of_texts(texts: Numbers, same: Mask, count: int) -> Numbers:
 
 
 def held_out(texts: Numbers, folds: Numbers, fold: int) -> Mask:
-    """The pairs (n) that are held out with a fold: those whose first text is of it."""
+    """Mask (n) of the pairs that a fold holds out: those whose first text belongs to it."""
     found: Mask = folds[texts[:, 0]] == fold
     return found
 
 
 def learned_from(texts: Numbers, folds: Numbers, fold: int) -> Mask:
-    """The pairs (n) that are learned from meanwhile: those of which no text is of the fold."""
+    """Mask (n) of the pairs to train on meanwhile: those without a text of the fold."""
     found: Mask = (folds[texts] != fold).all(axis=1)
     return found
 

@@ -135,7 +135,7 @@ def _number(row: Row, name: str) -> int | None:
 
 
 def _end_last_line(file: Any) -> None:
-    """Whoever edited the file may have left its last line open."""
+    """An editor may have left the last line without its line end."""
     if file.tell() > 0:
         file.seek(-1, 2)
         if file.read(1) != b"\n":

@@ -24,7 +24,7 @@ from refrain.schemas.hit_heads import Gain, HeadTraining, HeldOutRecall, HitHead
 from refrain.streams.errors import BadInput
 from refrain.streams.guards import MICROS
 from refrain.streams.models.hit_head import PairHead
-from refrain.streams.models.hit_head_artifact import seal
+from refrain.streams.models.hit_head_artifact import HEAD_FILES
 
 PAIRS_MIN, EACH_MIN = 100, 20
 """Pairs that are needed, and of either label: fewer tell nothing of what a head gains."""
@@ -202,7 +202,7 @@ def _taken(held: Sequence[_HeldOut], pairs: JudgedPairs, scale: Scale, embedder:
 
 def _head(fitted: _Fitted, scale: Scale, embedder: str, made: HeadTraining) -> HitHead:
     content = quantise(fitted.net, fitted.largest, fitted.standard, scale)
-    return seal({"embedder": embedder, "cap": CAP, "made": made, **content})
+    return HEAD_FILES.seal({"embedder": embedder, "cap": CAP, "made": made, **content})
 
 
 def _record(pairs: JudgedPairs, steps: int, rule: Labelled, headed: Labelled) -> HeadTraining:

@@ -58,7 +58,7 @@ def train(
     from refrain.ops.data.lines import bad_lines_summary
     from refrain.ops.hits.train import train_head
     from refrain.ops.quality.pair_files import PairOptions, pair_files, read
-    from refrain.streams.models.hit_head_artifact import encode_head
+    from refrain.streams.models.hit_head_artifact import HEAD_FILES
 
     check_learn()
     common = PairOptions(options.fields_of(text_a, text_b, label, positive), tuple(where or ()))
@@ -70,7 +70,7 @@ def train(
     written = trained.gains or force
     if written:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(encode_head(trained.head))
+        out.write_bytes(HEAD_FILES.encode(trained.head))
     bad = {str(each.file.path): bad_lines_summary(sorted(each.bad)) for each in found}
     told = _to_json(trained, out if written else None, bad)
     output.emit(told) if as_json else _show(told, out, bad)

@@ -11,7 +11,7 @@ import psutil
 from refrain.ops.cluster.broker_process import broker_process, cpu_s
 from refrain.ops.observe.cost import BROKER, StageCost, WorkerSample, advice, bottleneck, costs, crowded, sample_of
 from refrain.ops.run.probe import NoAnswer, page
-from refrain.ops.run.supervisor import read_run
+from refrain.ops.run.state_files import read_run
 from refrain.ops.terminal import output
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.threads import cores

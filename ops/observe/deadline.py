@@ -26,7 +26,7 @@ class Deadline:
         return Deadline(min(self.until_s, self.clock() + seconds), self.clock, self.wait)
 
     def before(self, seconds: float) -> Deadline:
-        """The deadline of a part whose result takes so long to tell."""
+        """A deadline that is `seconds` earlier: that time is left to report the result."""
         return Deadline(self.until_s - seconds, self.clock, self.wait)
 
     def sees(self, event: threading.Event) -> bool:

@@ -103,9 +103,9 @@ def categories(settings: Settings) -> list[Finding]:
     path = settings.classify.categories
     if path is None:
         return [Finding("categories", "ok", "no classifier is set: the nearest examples of the policy tell categories")]
-    from refrain.streams.models.category_artifact import read_artefact
+    from refrain.streams.models.category_artifact import CATEGORY_FILES
 
-    found = read_artefact(path)
+    found = CATEGORY_FILES.read(path)
     what = (
         f"{path}: version {found.version}, {len(found.categories)} categories, trained on vectors of {found.embedder}"
     )

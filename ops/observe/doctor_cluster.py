@@ -19,6 +19,7 @@ from refrain.ops.cluster.connection import AWAY, client, create_client, reach, u
 from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.replicas import partitions_of, summarise
 from refrain.ops.terminal import output
+from refrain.streams import time_of_day
 from refrain.streams.errors import RefrainError, WrongSetup
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def lag(admin: AdminClient, cluster: Cluster, settings: Settings, group: str, to
     from refrain.ops.observe.lag_findings import lag_findings
 
     found = behind(admin, settings, group, topic, cluster.ends)
-    return lag_findings(settings, group, topic, found, time.time_ns() // 1_000_000)
+    return lag_findings(settings, group, topic, found, time_of_day.now_ms())
 
 
 def shards(cluster: Cluster) -> list[Finding]:
@@ -224,7 +225,7 @@ def model_calls(cluster: Cluster) -> list[Finding]:
     """Do calls of the models fail?"""
     from refrain.ops.observe.model_calls import findings_of, read_calls
 
-    return findings_of(read_calls(cluster, time.time_ns() // 1_000_000))
+    return findings_of(read_calls(cluster, time_of_day.now_ms()))
 
 
 def dead_letters(cluster: Cluster) -> list[Finding]:
@@ -232,7 +233,7 @@ def dead_letters(cluster: Cluster) -> list[Finding]:
     from refrain.ops.letters.letter import count_codes
     from refrain.ops.letters.topic import read_since
 
-    counts = count_codes(read_since(cluster, time.time_ns() // 1_000_000 - LETTERS_MS))
+    counts = count_codes(read_since(cluster, time_of_day.now_ms() - LETTERS_MS))
     if not counts:
         return [Finding("dead letters", "ok", f"none in the last {output.span(LETTERS_MS)}")]
     told = ", ".join(f"{count} {code} by {by}" for (by, code), count in counts.items())

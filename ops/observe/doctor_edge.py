@@ -35,9 +35,9 @@ class Served(NamedTuple):
     port: int
     """Where it listens, 0 before it does."""
     partition: str
-    """The partition of `responses` that it hears; empty before it hears one."""
+    """The partition of `responses` that it reads; empty until it has one."""
     behind: int
-    """Responses there that it has not heard yet."""
+    """Responses there that it has not read yet."""
     requests: int
     refused: int
     """Of those, told to come back (429)."""

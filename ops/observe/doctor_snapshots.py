@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from refrain.ops.observe.findings import Finding
 from refrain.ops.terminal import output
+from refrain.streams import time_of_day
 from refrain.streams.errors import SnapshotUnusable
 from refrain.streams.kafka.interface import Span
 
@@ -31,7 +31,7 @@ def snapshots(settings: Settings, cluster: Cluster) -> list[Finding]:
     from refrain.streams.snapshots.shelf import Shelf, location_of
 
     shelf = Shelf(location_of(settings))
-    return look(cluster, shelf, settings.lookup.snapshot_every_ms, time.time_ns() // 1_000_000)
+    return look(cluster, shelf, settings.lookup.snapshot_every_ms, time_of_day.now_ms())
 
 
 def look(cluster: Cluster, shelf: Shelf, every_ms: int, now_ms: int) -> list[Finding]:

@@ -14,6 +14,7 @@ from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.model_calls import read_calls
 from refrain.ops.terminal import output
 from refrain.schemas.forwards import Forward
+from refrain.streams import time_of_day
 from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def used_models(settings: Settings) -> list[str]:
     try:
         reach(settings, LIST_S)
         with KafkaCluster(settings) as cluster:
-            calls = read_calls(cluster, time.time_ns() // 1_000_000)
+            calls = read_calls(cluster, time_of_day.now_ms())
             busiest = sorted(calls, key=lambda name: -calls[name].calls)
             found = PolicyWatch(cluster).latest()
     except RefrainError:
@@ -74,7 +75,7 @@ async def _call(
     from refrain.streams.upstream.http_model import HttpModel
 
     chosen = settings.upstream.model_copy(update={"retries": 0, "timeout_ms": round(CALL_S * 1_000)})
-    model = HttpModel(chosen, lambda: time.time_ns() // 1_000_000, transport=transport)
+    model = HttpModel(chosen, time_of_day.now_ms, transport=transport)
     try:
         name = await _model_name(settings, await asyncio.to_thread(used), transport)
         started_s = time.perf_counter()
@@ -96,7 +97,7 @@ async def _ask(ask: Any, name: str) -> Answer:
     answer: Answer
     for limit in TOKENS:
         body = {"model": name, "messages": [{"role": "user", "content": "Are you there?"}], limit: 1}
-        until_ms = time.time_ns() // 1_000_000 + 600_000
+        until_ms = time_of_day.now_ms() + 600_000
         answer = await ask(Forward(forward_id="doctor", model=name, body=body, deadline_at_ms=until_ms, route="doctor"))
         if answer.problem is None or not answer.problem.message.startswith("the server answered 400"):
             break

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from refrain.ops.observe.doctor_checks import PROBE_S, together
 from refrain.ops.observe.findings import Finding
 from refrain.ops.run.probe import NoAnswer, page
-from refrain.ops.run.supervisor import is_alive, read_run, read_workers
+from refrain.ops.run.state_files import read_run, read_workers
 from refrain.ops.terminal import output
+from refrain.streams import time_of_day
 from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ def workers(settings: Settings, deadline: Deadline) -> list[Finding]:
     run = read_run(settings.state_dir)
     supervised: list[Row] = [] if run is None else run["workers"]
     known = {row["pid"] for row in supervised}
-    single = [told for told in read_workers(settings.state_dir) if told["pid"] not in known and is_alive(told["pid"])]
+    single = [
+        told for told in read_workers(settings.state_dir) if told["pid"] not in known and psutil.pid_exists(told["pid"])
+    ]
     mine = [told for told in single if ours.has(told)]
     others = [told for told in single if not ours.has(told)]
     if run is not None and not ours.has(run):
@@ -41,7 +45,7 @@ def workers(settings: Settings, deadline: Deadline) -> list[Finding]:
     rows = [_elsewhere(settings, told) for told in others[:1]]
     if run is not None:
         rows += _supervised(run)
-        supervised = supervised if is_alive(int(run["pid"])) else []
+        supervised = supervised if psutil.pid_exists(int(run["pid"])) else []
     rows += _probed([*supervised, *mine], settings.http.host, deadline)
     return rows if any(row.state != "warn" for row in rows) else [*rows, _none(settings)]
 
@@ -49,14 +53,16 @@ def workers(settings: Settings, deadline: Deadline) -> list[Finding]:
 def of_processor(settings: Settings, name: str) -> list[Row]:
     """The workers of one processor on this machine that live and serve these topics: each with its health port."""
     ours = _Ours(settings)
-    told = [each for each in read_workers(settings.state_dir) if each.get("name") == name and is_alive(each["pid"])]
+    told = [
+        each for each in read_workers(settings.state_dir) if each.get("name") == name and psutil.pid_exists(each["pid"])
+    ]
     return [each for each in told if ours.has(each)]
 
 
 def is_supervised(settings: Settings) -> bool:
     """Whether a supervisor runs on this machine that serves these topics."""
     run = read_run(settings.state_dir)
-    return run is not None and is_alive(int(run["pid"])) and _Ours(settings).has(run)
+    return run is not None and psutil.pid_exists(int(run["pid"])) and _Ours(settings).has(run)
 
 
 def ends(row: Row, now_ms: int) -> Finding | None:
@@ -81,9 +87,9 @@ def down(row: Row) -> Finding:
 
 
 def _supervised(run: Row) -> list[Finding]:
-    if not is_alive(int(run["pid"])):
+    if not psutil.pid_exists(int(run["pid"])):
         return [Finding(CHECK, "fail", f"the supervisor, process {run['pid']}, is gone", "start `refrain run all`")]
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = time_of_day.now_ms()
     places: Sequence[Row] = [*run["workers"], *run.get("down", ())]
     looping = [found for row in places if (found := ends(row, now_ms)) is not None]
     return [*(down(row) for row in run.get("down", ())), *looping]
@@ -91,7 +97,8 @@ def _supervised(run: Row) -> list[Finding]:
 
 def _probed(rows: Sequence[Row], host: str, deadline: Deadline) -> list[Finding]:
     looks: dict[str, Callable[[], list[Finding]]] = {
-        str(at): partial(_worker, row, row.get("host", host), is_alive(int(row["pid"]))) for at, row in enumerate(rows)
+        str(at): partial(_worker, row, row.get("host", host), psutil.pid_exists(int(row["pid"])))
+        for at, row in enumerate(rows)
     }
     return together(looks, deadline.within(PROBE_S + 1.0), lambda at: _silent(rows[int(at)]))
 

@@ -6,7 +6,6 @@ with is seen in the last records of `forwards`.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from refrain.ops.observe.findings import Finding
 from refrain.ops.terminal.output import counted
 from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.streams import time_of_day
 from refrain.streams.messaging.decoding import envelope_of
 from refrain.streams.messaging.key_file import MADE
 from refrain.streams.messaging.signing import key_id_of
@@ -110,7 +110,7 @@ def _lacked(key: str, verifiers: Sequence[WorkerKeys]) -> Finding | None:
 
 def _last(cluster: Cluster) -> Iterator[Record]:
     """The last records of the fullest partitions of `forwards`, not older than `RECENT_MS`."""
-    since_ms = time.time_ns() // 1_000_000 - RECENT_MS
+    since_ms = time_of_day.now_ms() - RECENT_MS
     ends = {number: span for number, span in cluster.ends("forwards").items() if span[1] > span[0]}
     for number in sorted(ends, key=lambda each: -ends[each][1])[:PARTITIONS_MAX]:
         first, end = ends[number]

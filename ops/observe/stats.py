@@ -10,6 +10,7 @@ import typer
 
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
+from refrain.streams import time_of_day
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -83,7 +84,9 @@ class StatsReports:
         from refrain.ops.observe.stats_totals import summarise
 
         self._read()
-        return summarise(self._latest.values(), range(self._shards), category, read_calls(self._cluster, _now_ms()))
+        return summarise(
+            self._latest.values(), range(self._shards), category, read_calls(self._cluster, time_of_day.now_ms())
+        )
 
     def reports(self) -> dict[int, ShardStats]:
         """The latest report of each shard that has reported. Raises WrongSetup or ClusterFailed."""
@@ -138,13 +141,13 @@ def _print(found: Summary, as_json: bool) -> None:
     if as_json:
         from refrain.ops.observe.stats_totals import to_json
 
-        output.emit(to_json(found, _now_ms()))
+        output.emit(to_json(found, time_of_day.now_ms()))
         return
     from refrain.ops.observe.stats_view import about, tables
 
     for columns, cells in tables(found, {}):
         output.table(columns, cells)
-    for line in about(found, _now_ms()):
+    for line in about(found, time_of_day.now_ms()):
         output.hint(line)
 
 
@@ -155,8 +158,4 @@ def _render(found: Summary, seen: Rates) -> RenderableType:
 
     width = output.console().width
     drawn = [part for columns, cells in tables(found, seen) for part in output.rich_tables(columns, cells, width)]
-    return Group(*drawn, *about(found, _now_ms()))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return Group(*drawn, *about(found, time_of_day.now_ms()))

@@ -14,6 +14,7 @@ from refrain.ops.terminal import output
 from refrain.ops.terminal.choices import check_choice, one_of
 from refrain.ops.terminal.moments import moment_ms
 from refrain.ops.terminal.options import settings_of
+from refrain.streams import time_of_day
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -107,7 +108,7 @@ def watch(
     """
     from refrain.ops.cluster.tail import follow
 
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = time_of_day.now_ms()
     span = span_of(from_start, since, until, no_follow, now_ms)
     wanted = RecordFilter(tenant, category, outcome, request, decision, entry, reason, model)
     check_filter(topic, wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from refrain.ops.policies.init import init
 from refrain.ops.policies.views import diff, history, policy_text, show, stamp
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
+from refrain.streams import time_of_day
 from refrain.streams.errors import BadInput, CommandRefused, RefusalCode
 
 if TYPE_CHECKING:
@@ -164,16 +164,12 @@ def _departures(client: ControlClient, before: PolicyInForce | None, policy: Pol
 
     if not may_lose(None if before is None else before.policy, policy):
         return []
-    return told(departures(records(client.cluster, "documents", "counting entries"), policy, _now_ms()))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return told(departures(records(client.cluster, "documents", "counting entries"), policy, time_of_day.now_ms()))
 
 
 def _is_told(policy: PolicyInForce) -> bool:
     """Whether `acknowledgements` still holds all that was said of a policy."""
-    return _now_ms() - policy.at_ms < TOLD_MS
+    return time_of_day.now_ms() - policy.at_ms < TOLD_MS
 
 
 def _overtaken(client: ControlClient, refused: CommandRefused) -> CommandRefused:

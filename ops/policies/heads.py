@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from refrain.schemas.hit_heads import HitHead
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.hit_head_artifact import read_head
+from refrain.streams.models.hit_head_artifact import HEAD_FILES
 
 _VERSION = re.compile(r"[0-9a-f]{12}")
 
@@ -60,7 +60,7 @@ def _naming(data: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 def _head(named: str, folder: Path, known: dict[str, HitHead]) -> HitHead:
     """The head of that version or file. Raises WrongSetup."""
     if not _VERSION.fullmatch(named):
-        return read_head(folder / named)
+        return HEAD_FILES.read(folder / named)
     if named not in known:
         raise WrongSetup(f"{named} is no version of a head in force: name the file that `refrain hits train` wrote")
     return known[named]

@@ -11,7 +11,7 @@ from refrain.streams.errors import WrongSetup
 from refrain.streams.guards import MICROS, Evidence
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.hit_head import PairHead
-from refrain.streams.models.hit_head_artifact import TRAIN_AGAIN, read_head
+from refrain.streams.models.hit_head_artifact import HEAD_FILES, TRAIN_AGAIN
 from refrain.streams.vectors import Floats
 
 BATCH = 256
@@ -41,7 +41,7 @@ class HeadWeights:
 
 def load_head(path: Path, embedder: str) -> PairHead:
     """Load a head for token vectors of `embedder`. Raises WrongSetup when it is missing, damaged, or of another one."""
-    head = read_head(path)
+    head = HEAD_FILES.read(path)
     if head.embedder != embedder:
         raise WrongSetup(
             f"{path} was trained on token vectors of {head.embedder}, the embedder here is {embedder}: {TRAIN_AGAIN}"

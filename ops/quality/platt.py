@@ -20,7 +20,7 @@ ROUNDS_MAX = 100
 GRADIENT_MIN = 1e-5
 """A gradient below this ends the search."""
 STEP_MIN = 1e-10
-"""A shorter step of the search is none."""
+"""A shorter step ends the search."""
 RIDGE = 1e-12
 """Added to the diagonal of the Hessian, so that it has an inverse."""
 DECREASE = 1e-4

@@ -89,7 +89,6 @@ def best_recalls(
     pairs: Labelled,
     precisions: Sequence[float] = PRECISIONS,
     draws: int = DRAWS,
-    seed: int = SEED,
     strata: Strata | None = None,
 ) -> list[Best]:
     """For each precision the threshold (not below FLOOR) with the best recall, and the recall's interval.
@@ -100,7 +99,7 @@ def best_recalls(
     order, ends = _ordered(pairs)
     weights = weights_of(strata)
     hits, served = _sums(weights, pairs.same, order, ends)
-    spread = _bootstrapped(pairs, strata, precisions, draws, seed)
+    spread = _bootstrapped(pairs, strata, precisions, draws)
     tail = 100 * (1 - CONFIDENCE) / 2
     found = []
     for number, precision in enumerate(precisions):
@@ -125,16 +124,12 @@ def weights_of(strata: Strata) -> Numbers:
     return np.repeat([each.weight for each in strata], [each.size for each in strata])
 
 
-def chance_of_gain(
-    before: Labelled, after: Labelled, precisions: Sequence[float], draws: int = DRAWS, seed: int = SEED
-) -> float:
+def chance_of_gain(before: Labelled, after: Labelled, precisions: Sequence[float], draws: int = DRAWS) -> float:
     """The share of draws of the bootstrap in which the mean of the best recalls is higher after than before.
 
     Both are scores of the same pairs, and in each draw of the same pairs drawn again.
     """
-    low, high = (
-        _bootstrapped(each, one_source(each), precisions, draws, seed).mean(axis=1) for each in (before, after)
-    )
+    low, high = (_bootstrapped(each, one_source(each), precisions, draws).mean(axis=1) for each in (before, after))
     return float(np.mean(high > low))
 
 
@@ -216,10 +211,10 @@ def _best(hits: Numbers, served: Numbers, precision: float) -> int | None:
     return int(np.argmax(np.where(enough, hits, -1))) if enough.any() else None
 
 
-def _bootstrapped(pairs: Labelled, strata: Strata, precisions: Sequence[float], draws: int, seed: int) -> Numbers:
+def _bootstrapped(pairs: Labelled, strata: Strata, precisions: Sequence[float], draws: int) -> Numbers:
     """The best recall at each precision (draws, precisions) over pairs drawn again."""
     order, ends = _ordered(pairs)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(SEED)
     found = np.zeros((draws, len(precisions)))
     for draw in range(draws):
         weights = np.concatenate([_drawn_again(each, generator) for each in strata])

@@ -26,7 +26,7 @@ BYTES_MAX = 8_000_000
 
 @dataclass
 class Replayed:
-    """What came of one partition."""
+    """The outcome of the replay of one partition."""
 
     partition: int
     end: int = 0

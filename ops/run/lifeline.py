@@ -17,15 +17,16 @@ logger = logging.getLogger(__name__)
 GRACE_S = 10.0
 """How long an orphan may drain before it leaves at once."""
 ORPHANED = 75
+STDIN = 0
 
 
-def watch_supervisor(fd: int = 0) -> None:
-    """Watch the supervisor from a thread: when `fd` ends, ask this process to stop, and make it when it does not."""
-    threading.Thread(target=_wait, args=(fd,), name="lifeline", daemon=True).start()
+def watch_supervisor() -> None:
+    """Watch the supervisor from a thread: when standard input ends, ask this process to stop; kill it after GRACE_S."""
+    threading.Thread(target=_wait, name="lifeline", daemon=True).start()
 
 
-def _wait(fd: int) -> None:
-    while os.read(fd, 1024):
+def _wait() -> None:
+    while os.read(STDIN, 1024):
         continue
     logger.warning("the supervisor is gone: stopping")
     os.kill(os.getpid(), signal.SIGTERM)

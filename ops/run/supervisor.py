@@ -9,12 +9,10 @@ to stop, killed when it does not, and started again.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,12 +22,15 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from refrain.ops.run import logs
 from refrain.ops.run.probe import NoAnswer, page
-from refrain.ops.run.worker import whose, write_whole
+from refrain.ops.run.spawning import FORMAT_VARIABLE, Spawn, shared_out, spawner
+from refrain.ops.run.state_files import RUN_FILE, health_path, read_object, read_run, whose, write_whole
 from refrain.ops.terminal import exit_codes
+from refrain.streams import time_of_day
 from refrain.streams.kafka.config import max_poll_interval_ms
-from refrain.streams.models.threads import threads_of
 
 if TYPE_CHECKING:
     from refrain.ops.terminal.options import Options
@@ -54,14 +55,6 @@ END_S = 10.0
 PROBE_S = 2.0
 ENDS_MAX = 20
 """Ends of one place that run.json tells of, the last ones."""
-RUN_FILE = "run.json"
-EMBEDS = "classify"
-"""The processor whose workers embed every new question."""
-THREADS_VARIABLE = "REFRAIN_EMBEDDING__THREADS"
-FORMAT_VARIABLE = "REFRAIN_LOG_FORMAT"
-
-Spawn = Callable[[str, int, int], "subprocess.Popen[bytes]"]
-"""Starts the worker of that name, which stands at that place in the list and was started again so often."""
 
 
 @dataclass
@@ -95,6 +88,29 @@ class WorkerProcess:
     @property
     def pid(self) -> int | None:
         return self.process.pid if self.process is not None else None
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process has not ended yet."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def ends(self) -> dict[str, Any]:
+        """How the processes that filled the place ended, for run.json."""
+        return {"restarts": self.restarts, "ended": self.ended, "ended_at_ms": self.ended_at_ms}
+
+    def send(self, number: signal.Signals) -> None:
+        """Send its process a signal, if there is one that still runs."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    def close(self) -> None:
+        """Let go of a process that has ended."""
+        if self.process is not None and self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
+        self.process = None
 
 
 @dataclass
@@ -133,8 +149,7 @@ class Supervisor:
                 self._wait()
         finally:
             self._stop_all()
-            with suppress(FileNotFoundError):
-                (self.state_dir / RUN_FILE).unlink()
+            (self.state_dir / RUN_FILE).unlink(missing_ok=True)
         return exit_codes.OK if self._failed is None else self._failed
 
     def round(self) -> None:
@@ -169,12 +184,12 @@ class Supervisor:
         now_s = self.clock()
         if worker.kill_due_s is not None:
             if now_s >= worker.kill_due_s:
-                _send(worker, signal.SIGKILL)
+                worker.send(signal.SIGKILL)
             return
         if worker.port is not None and now_s < worker.look_due_s:
             return
         worker.look_due_s = now_s + LOOK_S
-        told = _json(_health_file(self.state_dir, worker.name, worker.pid)) or {}
+        told = read_object(health_path(self.state_dir, worker.name, worker.pid)) or {}
         worker.port = _port(told)
         turns = told.get("turns")
         if turns != worker.turns:
@@ -187,15 +202,14 @@ class Supervisor:
             return
         logger.error("%s, process %s, has stood still for %.0f s: ended", worker.name, worker.pid, still_s)
         worker.kill_due_s = now_s + self.end_s
-        _send(worker, signal.SIGTERM)
+        worker.send(signal.SIGTERM)
 
     def _ended(self, worker: WorkerProcess, code: int) -> None:
         pid, how = worker.pid, f"signal {-code}" if code < 0 else f"exit code {code}"
-        _close(worker)
+        worker.close()
         worker.ended = how
-        worker.ended_at_ms = [*worker.ended_at_ms, time.time_ns() // 1_000_000][-ENDS_MAX:]
-        with suppress(FileNotFoundError):
-            _health_file(self.state_dir, worker.name, pid).unlink()
+        worker.ended_at_ms = [*worker.ended_at_ms, time_of_day.now_ms()][-ENDS_MAX:]
+        health_path(self.state_dir, worker.name, pid).unlink(missing_ok=True)
         if code == exit_codes.OK:
             worker.done = True
             logger.info("%s, process %s, has ended", worker.name, pid)
@@ -215,17 +229,12 @@ class Supervisor:
     def _write_run_file(self) -> None:
         """Write run.json when something has changed."""
         rows = [
-            {
-                "name": worker.name,
-                "pid": worker.pid,
-                "port": worker.port,
-                **_ends(worker),
-            }
+            {"name": worker.name, "pid": worker.pid, "port": worker.port, **worker.ends}
             for worker in self.workers
             if worker.pid is not None
         ]
         down = [
-            {"name": worker.name, "starts_again": not worker.done, **_ends(worker)}
+            {"name": worker.name, "starts_again": not worker.done, **worker.ends}
             for worker in self.workers
             if worker.pid is None and worker.ended
         ]
@@ -235,31 +244,30 @@ class Supervisor:
             self._told = (rows, down)
 
     def _stop_all(self) -> None:
-        running = [worker for worker in self.workers if worker.process is not None and worker.process.poll() is None]
+        running = [worker for worker in self.workers if worker.runs]
         for worker in running:
-            _send(worker, signal.SIGTERM)
+            worker.send(signal.SIGTERM)
         deadline = self.clock() + self.drain_s
-        while any(worker.process is not None and worker.process.poll() is None for worker in running):
+        while any(worker.runs for worker in running):
             if self._hurry or self.clock() >= deadline:
                 break
             self._wait()
         for worker in running:
-            if worker.process is not None and worker.process.poll() is None:
+            if worker.process is not None and worker.runs:
                 logger.warning("%s, process %s, did not drain in time: killed", worker.name, worker.pid)
-                _send(worker, signal.SIGKILL)
+                worker.send(signal.SIGKILL)
                 worker.process.wait()
         for worker in self.workers:
             if worker.process is not None:
-                with suppress(FileNotFoundError):
-                    _health_file(self.state_dir, worker.name, worker.pid).unlink()
-                _close(worker)
+                health_path(self.state_dir, worker.name, worker.pid).unlink(missing_ok=True)
+                worker.close()
 
 
 def supervise(names: Sequence[str], settings: Settings, options: Options) -> int:
     """Run workers of those names until SIGTERM or Ctrl-C; returns the exit code."""
     logs.set_up("supervisor", settings.log_level, form=settings.log_format)
     other = read_run(settings.state_dir)
-    if other is not None and is_alive(int(other["pid"])):
+    if other is not None and psutil.pid_exists(int(other["pid"])):
         logger.warning("process %s also runs workers with the state folder %s", other["pid"], settings.state_dir)
     still_s = max_poll_interval_ms(settings) / 1_000 + STILL_MARGIN_S
     variables = {**shared_out(names, settings), FORMAT_VARIABLE: settings.log_format}
@@ -270,68 +278,9 @@ def supervise(names: Sequence[str], settings: Settings, options: Options) -> int
         return supervisor.run()
 
 
-def shared_out(names: Sequence[str], settings: Settings) -> dict[str, str]:
-    """Variables by which workers of those names share the cores of this machine."""
-    if settings.embedding.threads != "auto":
-        return {}
-    return {THREADS_VARIABLE: str(threads_of(settings.embedding, list(names).count(EMBEDS)))}
-
-
-def spawner(port: int, options: Options, variables: Mapping[str, str]) -> Spawn:
-    """Starts `refrain run NAME` with this Python and these variables; a fixed health port P becomes P + place."""
-
-    def spawn(name: str, place: int, restarts: int) -> subprocess.Popen[bytes]:
-        before = ["--config", str(options.config)] if options.config is not None else []
-        before += ["--prefix", options.prefix] if options.prefix is not None else []
-        # -P keeps the current folder out of the import path: it may hold an `ops` of its own.
-        command = [sys.executable, "-P", "-m", "refrain.ops.cli", *before, "run", name, "--supervised"]
-        command += ["--restarts", str(restarts)]
-        environ = {**os.environ, **variables}
-        if port:
-            environ["REFRAIN_HTTP__PORT"] = str(port + place)
-        return subprocess.Popen(command, stdin=subprocess.PIPE, env=environ)
-
-    return spawn
-
-
-def read_workers(state_dir: Path) -> list[dict[str, Any]]:
-    """What the workers of this state folder publish of themselves in `health/`, also those that no supervisor runs."""
-    found = (_json(path) for path in sorted((state_dir / "health").glob("[!.]*.json")))
-    return [told for told in found if told is not None and isinstance(told.get("pid"), int)]
-
-
-def read_run(state_dir: Path) -> dict[str, Any] | None:
-    """Read run.json, None when no supervisor wrote one."""
-    return _json(state_dir / RUN_FILE)
-
-
 def _port(told: Mapping[str, Any]) -> int | None:
     """The health port that a worker published, None before it did."""
     return int(told["port"]) if "port" in told else None
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of that id runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _ends(worker: WorkerProcess) -> dict[str, Any]:
-    """How the processes that filled a worker's place ended."""
-    return {"restarts": worker.restarts, "ended": worker.ended, "ended_at_ms": worker.ended_at_ms}
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _says_alive(told: Mapping[str, Any]) -> bool:
@@ -340,23 +289,6 @@ def _says_alive(told: Mapping[str, Any]) -> bool:
         return page(told["host"], told["port"], "/healthz", PROBE_S).status == 200
     except (KeyError, NoAnswer):
         return False
-
-
-def _health_file(state_dir: Path, name: str, pid: int | None) -> Path:
-    return state_dir / "health" / f"{name}-{pid}.json"
-
-
-def _send(worker: WorkerProcess, number: signal.Signals) -> None:
-    if worker.process is not None:
-        with suppress(ProcessLookupError):
-            worker.process.send_signal(number)
-
-
-def _close(worker: WorkerProcess) -> None:
-    if worker.process is not None and worker.process.stdin is not None:
-        with suppress(BrokenPipeError):
-            worker.process.stdin.close()
-    worker.process = None
 
 
 @contextmanager

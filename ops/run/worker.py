@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +17,9 @@ from prometheus_client import ProcessCollector
 from refrain.ops.run import logs
 from refrain.ops.run.lifeline import watch_supervisor
 from refrain.ops.run.processors import Processor, processor
+from refrain.ops.run.state_files import health_path, whose, write_whole
 from refrain.ops.terminal import exit_codes
+from refrain.streams import time_of_day
 from refrain.streams.errors import RefrainError
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.outages import Outages, PatientCluster
@@ -91,7 +91,7 @@ def serve(
     with HealthServer(settings.http, liveness, metrics.registry) as server:
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
         with health_file(settings.state_dir, name, settings.http.host, server.port, liveness, about=whose(settings)):
-            ready = _once(name, liveness)
+            ready = _once(liveness)
 
             def progress(group: str, topic: str) -> Progress:
                 return progress_of(settings.state_dir, group, cluster.topic_id(topic), cluster.partitions(topic))
@@ -104,23 +104,13 @@ def serve(
                         metrics,
                         outages.stopping,
                         ready,
-                        now_ms,
+                        time_of_day.now_ms,
                         outages,
                         progress,
                         liveness.trouble,
                         traces,
                     )
                 )
-
-
-def whose(settings: Settings) -> dict[str, str]:
-    """The service that a worker belongs to: broker and prefix, as the state folder's files name them."""
-    return {"kafka": settings.kafka, "prefix": settings.prefix}
-
-
-def now_ms() -> int:
-    """The time of day (milliseconds)."""
-    return time.time_ns() // 1_000_000
 
 
 @contextmanager
@@ -138,12 +128,12 @@ def health_file(
     `turns` counts the rounds of the loop, and `turned_at_ms` is the time of day at which it was last seen to move. A
     supervisor that sees them stand still ends the worker. `about` are further keys.
     """
-    path = state_dir / "health" / f"{name}-{os.getpid()}.json"
+    path = health_path(state_dir, name, os.getpid())
     told: dict[str, object] = {"name": name, "pid": os.getpid(), "host": serve, "port": port, **about}
     done = threading.Event()
 
     def tell() -> None:
-        write_whole(path, {**told, "turns": liveness.turns, "turned_at_ms": now_ms()})
+        write_whole(path, {**told, "turns": liveness.turns, "turned_at_ms": time_of_day.now_ms()})
 
     def follow() -> None:
         turns = liveness.turns
@@ -162,16 +152,7 @@ def health_file(
     finally:
         done.set()
         thread.join()
-        with suppress(FileNotFoundError):
-            path.unlink()
-
-
-def write_whole(path: Path, value: object) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(value) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+        path.unlink(missing_ok=True)
 
 
 def outages_of(stopping: Stopping, liveness: Liveness) -> Outages:
@@ -192,7 +173,7 @@ def outages_of(stopping: Stopping, liveness: Liveness) -> Outages:
     return outages
 
 
-def _once(name: str, liveness: Liveness) -> Callable[[], None]:
+def _once(liveness: Liveness) -> Callable[[], None]:
     """`ready` for the processor; logs the first time."""
     said = False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from refrain.ops.terminal.options import settings_of
 from refrain.ops.terminal.out_files import is_folder_or_may_be
 from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.progress import progress_bar
+from refrain.streams import time_of_day
 from refrain.streams.errors import WrongSetup
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def verify(
     settings = settings_of(context)
     shelf = _shelf(settings, location)
     found = _listed(shelf, partition)
-    where = {} if offline else places(settings, {each.partition for each in found}, _now_ms())
+    where = {} if offline else places(settings, {each.partition for each in found}, time_of_day.now_ms())
     with progress_bar("verifying", len(found)) as progress:
         checked = []
         for done, each in enumerate(found):
@@ -187,7 +187,3 @@ def _cells(listed: Listed) -> tuple[object, ...]:
     return (
         listed.partition, listed.name, *places, known.entries, len(known.graphs), size, known.state, listed.why or "ok",
     )  # fmt: skip
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1_000)

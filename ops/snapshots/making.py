@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from refrain.streams.settings import Settings
 from refrain.streams.snapshots.location import Location
 from refrain.streams.snapshots.making import make_snapshot
 from refrain.streams.snapshots.shelf import Shelf
+from refrain.streams.time_of_day import now_ms
 
 
 class Job(NamedTuple):
@@ -57,13 +57,9 @@ def make(cluster: Cluster, job: Job, step: Progress) -> Made:
     """Make a snapshot of one shard."""
     shelf = Shelf(Location(job.location))
     try:
-        outcome = make_snapshot(cluster, shelf, job.partition, _now_ms, keep=job.keep, keep_ms=job.keep_ms)
+        outcome = make_snapshot(cluster, shelf, job.partition, now_ms, keep=job.keep, keep_ms=job.keep_ms)
     except (SnapshotUnusable, StoreDamaged, StoreUnusable) as error:
         return Made(job.partition, f"shard {job.partition}: no snapshot was made: {error}", None)
     finally:
         step(1)
     return Made(job.partition, outcome.text, outcome.to_json())
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

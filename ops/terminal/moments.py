@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import typer
 
 from refrain.ops.terminal.durations import read_since_ms
 from refrain.ops.terminal.options import read_option
+from refrain.streams import time_of_day
 
 
 class Between(NamedTuple):
@@ -36,12 +36,8 @@ def moment_ms(text: str | None, option: str, now_ms: int | None = None) -> int |
 
     Raises typer.BadParameter for what is none.
     """
-    back_from_ms = _now_ms() if now_ms is None else now_ms
+    back_from_ms = time_of_day.now_ms() if now_ms is None else now_ms
     return read_option(lambda given: read_since_ms(given, back_from_ms), text, option)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def utc(ms: int, form: str = "%Y-%m-%d %H:%M:%S UTC") -> str:

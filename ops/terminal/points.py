@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 from refrain.ops.terminal.durations import read_since_ms
 from refrain.ops.terminal.options import read_option
+from refrain.streams import time_of_day
 from refrain.streams.errors import WrongValue
 
 OFFSET_DIGITS_MAX = 18
@@ -16,7 +16,7 @@ class Point(NamedTuple):
     """A point of a log: before the record at `offset`, or before the first that is stamped `time_ms` or later."""
 
     text: str
-    """As it was given."""
+    """The text that the user gave."""
     offset: int | None = None
     time_ms: int | None = None
     option: str | None = None
@@ -52,6 +52,6 @@ def read_point(text: str) -> Point:
             raise ValueError(f"{text} is no offset: it has at most {OFFSET_DIGITS_MAX} digits")
         return Point(text, offset=int(text))
     try:
-        return Point(text, time_ms=read_since_ms(text, time.time_ns() // 1_000_000))
+        return Point(text, time_ms=read_since_ms(text, time_of_day.now_ms()))
     except ValueError as wrong:
         raise ValueError(f"{wrong}, or an offset (digits alone)") from wrong

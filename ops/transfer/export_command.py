@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.points import check_order, point_of
 from refrain.ops.terminal.progress import progress_bar
 from refrain.ops.transfer.streams import STANDARD, Compression, check_free, compression_of
+from refrain.streams import time_of_day
 
 if TYPE_CHECKING:
     from refrain.ops.transfer.redaction import Redaction
@@ -73,7 +73,7 @@ def entries(
                 writer,
                 Whose(tenant, category),
                 redaction,
-                time.time_ns() // 1_000_000,
+                time_of_day.now_ms(),
                 keep_vectors=keep_vectors or not redact,
                 progress=progress,
             )
@@ -134,7 +134,7 @@ def journal(
                 writer,
                 ranges,
                 redaction,
-                time.time_ns() // 1_000_000,
+                time_of_day.now_ms(),
                 keep_vectors=keep_vectors or not redact,
                 progress=progress,
             )

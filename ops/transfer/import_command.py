@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 from refrain.ops.terminal.progress import progress_bar
 from refrain.ops.transfer.streams import STANDARD
+from refrain.streams import time_of_day
 
 if TYPE_CHECKING:
     from refrain.ops.control.client import ControlClient
@@ -69,9 +69,7 @@ def import_(
         client = ControlClient(settings)
         embedder = _embedder(settings)
         check_header(export, file, embedder)
-        terms = Terms(
-            _policy(client), embedder, _held(client.cluster), keep_age, author, why, time.time_ns() // 1_000_000
-        )
+        terms = Terms(_policy(client), embedder, _held(client.cluster), keep_age, author, why, time_of_day.now_ms())
         plan = plan_of(export, file, terms)
         if not as_json:
             _show(plan)

@@ -34,7 +34,7 @@ Key = bytes
 
 
 class Terms(NamedTuple):
-    """By what an import is planned."""
+    """What the plan of an import depends on."""
 
     policy: Policy
     """The policy in force."""

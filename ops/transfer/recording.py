@@ -20,7 +20,8 @@ from refrain.schemas.base import Part, QuestionKey
 from refrain.schemas.journal import Event, decode_event
 from refrain.streams.errors import BadInput, WrongValue
 from refrain.streams.kafka.interface import Record, Span, Wanted
-from refrain.streams.kafka.memory import MemoryCluster, MemoryReader
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.memory_clients import MemoryReader
 from refrain.streams.messaging.decoding import unknown_version_of
 from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import SKIPS
@@ -31,7 +32,7 @@ JOURNAL, DOCUMENTS, DECISIONS = "journal", "documents", "decisions"
 SHARED = (JOURNAL, DOCUMENTS, DECISIONS)
 HOLES_TOLD_MAX = 10
 SHARDS_MAX = 4_096
-"""A first line that tells of more is no export's."""
+"""The most shards of an export: a first line that names more is not taken for one."""
 
 
 class _Header(Part):
@@ -60,20 +61,20 @@ class Hole(NamedTuple):
 
 @dataclass
 class Checked:
-    """What was found of a file whose lines are sound."""
+    """What a file holds, once all of its lines have been checked."""
 
     records: int = 0
     holes: list[Hole] = field(default_factory=list)
     """Of more than one offset: a single one is where a transaction ended."""
     spans: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """By partition: where its records lie in the file that they are laid into."""
+    """By partition: where its records stand in the file into which they were copied."""
 
 
 class RecordedJournal(MemoryCluster):
     """The cluster of a recorded journal: beside that there are the skips of its shards, and nothing else."""
 
     def __init__(self, header: Header, checked: Checked, laid: Path) -> None:
-        """`laid` is the file that the records are laid into, partition after partition."""
+        """`laid` is the file into which the records were copied, one partition after another."""
         super().__init__(lambda: header.exported_at_ms, dict.fromkeys(SHARED, header.shards), {JOURNAL: header.journal})
         self._offsets, self._spans, self._laid = header.offsets, checked.spans, laid
         rows = self.topic(DOCUMENTS).records

@@ -11,13 +11,13 @@ from refrain.schemas.policy import Policy, Prices
 from refrain.schemas.responses import Outcome
 
 BUCKETS = 48
-"""Spans of time that a recording is told by."""
+"""The number of equal time spans into which a recording is divided."""
 GRID = tuple(number / 100 for number in range(50, 101))
-"""Thresholds by which hits are told."""
+"""Thresholds at which hits are counted (cosine similarity)."""
 
 
 class Bounds(NamedTuple):
-    """Bounds of a count of which a part is unknown."""
+    """Bounds of a count that is partly unknown."""
 
     low: int
     high: int
@@ -37,13 +37,13 @@ class Totals:
     errors: int = 0
     stale: int = 0
     gained: int = 0
-    """Hits that were none live."""
+    """Hits here that were not hits live."""
     lost: int = 0
-    """Hits live that are none here."""
+    """Live hits that are not hits here."""
     differ: int = 0
     """Answers that surely differ from the live ones."""
     unknown: int = 0
-    """Answers of which that is not known."""
+    """Answers that may differ from the live ones or not: nobody knows."""
     wrong: int = 0
     """Hits of a question and an answer that were judged wrong."""
     wrong_avoided: int = 0

@@ -57,7 +57,7 @@ class Recollection:
         return value is not None and self._sign in value and _OF_CLASSIFY.search(value) is not None
 
     def _take(self, tail: _Tail, record: Record) -> None:
-        """Note what a record says of a request that is sought; most are of others, and not read for it."""
+        """Note a record of a request that is sought. Most records are of other requests, and are not decoded."""
         value = record.value or b""
         told = self._place.search(value)
         if told is not None and not tail.seeks((int(told[1]), int(told[2]))):
@@ -92,7 +92,7 @@ class _Tail:
         self._first, self._end, self._start = first, end, end
         self._firsts = firsts
         self._below: set[int] = set()
-        """Partitions of which a request below those that are sought was found."""
+        """Partitions where a request older than those that are sought was found."""
         self.found: list[_Found] = []
 
     def reach_back(self, reach: int) -> Span:

@@ -48,7 +48,7 @@ class CategoryTerms(NamedTuple):
 
     policy: CategoryPolicy
     seen: Seen
-    """What the shard is told of it."""
+    """What is sent to the shard about the policy."""
 
 
 class CategoryMatch(NamedTuple):

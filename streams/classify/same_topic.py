@@ -36,7 +36,7 @@ class SameTopic:
         self._taken_over = taken_over
         self._owned: set[int] = set()
         self._come: set[int] = set()
-        """Partitions that have come, of which no record was given yet."""
+        """Newly assigned partitions of which no record was returned yet."""
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """As the consumer's. Raises ClusterFailed too when the topic was made anew."""

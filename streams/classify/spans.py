@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
+from refrain.streams import time_of_day
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import refused_as
 from refrain.streams.traces.interface import OFF, Span, Traces, carrying, end_all
@@ -19,10 +20,8 @@ CARRYING = frozenset({"journal", "forwards"})
 class RequestSpans:
     """The spans of one batch after another. They end once the batch is sent: one that is made again has none before."""
 
-    def __init__(self, traces: Traces = OFF, time_ns: Callable[[], int] = time.time_ns) -> None:
-        """`time_ns` is the time of day."""
+    def __init__(self, traces: Traces = OFF) -> None:
         self._traces = traces
-        self._time_ns = time_ns
         self._batch: list[Span | None] = []
         self._marks: list[tuple[str, int]] = []
 
@@ -32,7 +31,7 @@ class RequestSpans:
             return
         self._batch = [self._traces.begin("classify", record.headers, root=True) for record in batch]
         self._marks = []
-        now_ms = self._time_ns() // 1_000_000
+        now_ms = time_of_day.now_ms()
         for span, record in zip(self._batch, batch, strict=True):
             if span is not None and span.recorded:
                 span.tell(waited_ms=max(0, now_ms - record.timestamp_ms), batch=len(batch))
@@ -40,7 +39,7 @@ class RequestSpans:
     def mark(self, name: str) -> None:
         """What begins now, until the next mark, is told as a span of this name within each; empty: nothing is."""
         if self._batch:
-            self._marks.append((name, self._time_ns()))
+            self._marks.append((name, time.time_ns()))
 
     def categorised(self, taken: Sequence[T], category_of: Callable[[T], str | None]) -> None:
         """Tell the category of each request, None where it has none that the policy defines."""

@@ -10,6 +10,7 @@ from typing import Self
 
 from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
+from refrain.streams import time_of_day
 from refrain.streams.client.connecting import Connecting
 from refrain.streams.client.exchange import Exchange
 from refrain.streams.client.live_text import LiveText
@@ -111,7 +112,7 @@ class AsyncClient(Connecting):
         NotAnswered(CLOSED) when the client is not open, pydantic.ValidationError for a body that is none.
         """
         exchange = self._exchange
-        request = request_for(asked, timeout_s, time.time_ns() // 1_000_000)
+        request = request_for(asked, timeout_s, time_of_day.now_ms())
         return Pending(exchange, request, headers, progress=progress)
 
     async def ask(self, asked: Request | Body, *, timeout_s: float = 60.0, headers: Headers = ()) -> Reply:

@@ -22,6 +22,7 @@ from pydantic_core import PydanticSerializationError
 from refrain.schemas.progress import Progress, ProgressPlace
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
+from refrain.streams import time_of_day
 from refrain.streams.client.reply import Failure, NotAnswered, Reply
 from refrain.streams.client.sender import Sender
 from refrain.streams.errors import RefrainError, RefusalCode, WrongSetup
@@ -100,7 +101,7 @@ class Exchange:
         first: Callable[[bytes, bytes], None] = lambda id_, value: None,
         extra: Callable[[Extra], None] = lambda extra: None,
         clock: Callable[[], float] = time.perf_counter,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = time_of_day.now_ms,
         traces: Traces = OFF,
         delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS,
     ) -> None:
@@ -192,7 +193,7 @@ class Exchange:
         return len(self._open)
 
     def close(self) -> None:
-        """End; who still waits hears so. A second call does nothing."""
+        """Stop; requests that still wait fail. A second call does nothing."""
         self._closing.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(CLOSE_WAIT_S)

@@ -10,8 +10,7 @@ from refrain.streams.errors import RefusalCode
 class LiveText:
     """What was heard of the text of a choice. Pieces of another try than the first are passed over."""
 
-    def __init__(self, index: int = 0) -> None:
-        self._index = index
+    def __init__(self) -> None:
         self._attempt: int | None = None
         self.text = ""
 
@@ -23,7 +22,7 @@ class LiveText:
         self._attempt = progress.attempt
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and choice.get("index", 0) == self._index:
+            if isinstance(choice, dict) and choice.get("index", 0) == 0:
                 delta = choice.get("delta")
                 piece = delta.get("content") if isinstance(delta, dict) else None
                 if isinstance(piece, str):

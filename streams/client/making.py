@@ -20,7 +20,7 @@ CONNECT_S = 15.0
 TRIED_AGAIN = frozenset({"not_sent", "answer_withheld", "shard_recovered"})
 """Codes of what a second try may mend at once. A model that failed was asked again by its connector already."""
 TRACED_AS = "client"
-"""The processor that spans of a client are of."""
+"""The name under which a client's spans are exported, in the place of a processor's."""
 PAUSE_S = 0.2
 """Before the second try; twice as long before each further one."""
 

@@ -19,7 +19,7 @@ class Sender:
     """Gives each request the key and the headers that it is sent with; `now_ms` is the time of day."""
 
     def __init__(self, settings: Settings, now_ms: Callable[[], int]) -> None:
-        """Raises WrongSetup for what is no key."""
+        """Raises WrongSetup for a signing key that cannot be used."""
         self._by_key = settings.classify.tenants == "key"
         self._now_ms = now_ms
         self._keys: SigningKeys | None = None

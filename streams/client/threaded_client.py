@@ -12,6 +12,7 @@ from typing import Self
 
 from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
+from refrain.streams import time_of_day
 from refrain.streams.client.connecting import Connecting
 from refrain.streams.client.making import PAUSE_S, TRIED_AGAIN, Body, request_for
 from refrain.streams.client.reply import WHY_NONE, Failure, NotAnswered, Reply, answered
@@ -95,7 +96,7 @@ class Client(Connecting):
 
     def _send(self, asked: Request | Body, timeout_s: float, headers: Headers) -> tuple[bytes, Future[Reply]]:
         waiting = _Waiting()
-        request = request_for(asked, timeout_s, time.time_ns() // 1_000_000)
+        request = request_for(asked, timeout_s, time_of_day.now_ms())
         return self._exchange.send(request, waiting, headers), waiting.future
 
     def _result(self, id_: bytes, future: Future[Reply], until_s: float) -> Reply | NotAnswered:

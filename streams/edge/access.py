@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 from starlette.datastructures import Headers
 
 from refrain.streams.edge.keys import BEGINNING, KeyRing, keys_path, pepper_of
@@ -60,10 +59,10 @@ class Access:
         )
 
 
-def access_of(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Access:
+def access_of(settings: Settings) -> Access:
     """Who is let in by the settings. Raises WrongSetup where that would let strangers in."""
     edge = settings.edge
-    tokens = token_check(settings.jwt, transport)
+    tokens = token_check(settings.jwt)
     if edge.auth == "keys":
         return Access(edge.tenant, KeyRing(keys_path(settings), pepper_of(settings)), tokens)
     if edge.auth == "jwt":

@@ -19,6 +19,7 @@ from starlette.responses import Response as HttpResponse
 
 from refrain.schemas.progress import Progress
 from refrain.schemas.requests import CacheMode, Request
+from refrain.streams import time_of_day
 from refrain.streams.client.asyncio_client import AsyncClient, Pending
 from refrain.streams.client.reply import Failure, NotAnswered, Reply
 from refrain.streams.edge import events
@@ -55,7 +56,7 @@ class Asked(NamedTuple):
 
     @property
     def left_s(self) -> float:
-        """How long somebody waits still (seconds)."""
+        """How long the client still waits (seconds)."""
         return max(0.0, self.until_s - time.monotonic())
 
     @property
@@ -82,7 +83,7 @@ def asked_of(
             tenant=tenant,
             cache=wishes.cache,
             body=sent,
-            deadline_at_ms=time.time_ns() // 1_000_000 + wait_ms,
+            deadline_at_ms=time_of_day.now_ms() + wait_ms,
             **wishes.fields,
         )
     except ValidationError as wrong:

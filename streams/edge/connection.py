@@ -137,7 +137,7 @@ def connection_of(settings: Edge) -> type[Connection]:
 
 
 def _give_up_the_vanished(transport: asyncio.Transport, after_ms: int) -> None:
-    """Have the kernel end a connection whose other side acknowledges nothing for so long."""
+    """Have the kernel close a connection whose peer acknowledges nothing for `after_ms`."""
     one = transport.get_extra_info("socket")
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if one is not None and option is not None:

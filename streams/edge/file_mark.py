@@ -1,4 +1,4 @@
-"""By what a file is known to have changed."""
+"""Tells whether a file has changed."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Upstream:
     """The server of `upstream.base_url`. `transport` is for tests."""
 
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        """Raises WrongSetup for what is no URL."""
+        """Raises WrongSetup when `upstream.base_url` is not a URL."""
         chosen = settings.upstream
         self.known = chosen.base_url is not None
         try:

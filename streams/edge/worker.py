@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import httpx
-
 from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.client.exchange import Exchange, ReplyPlace
 from refrain.streams.edge.access import Access, access_of
@@ -34,15 +32,10 @@ latter could cost it as much.
 logger = logging.getLogger(__name__)
 
 
-def run_edge(
-    context: WorkerContext,
-    listening: Callable[[int], None] = lambda port: None,
-    transport: httpx.AsyncBaseTransport | None = None,
-) -> None:
+def run_edge(context: WorkerContext, listening: Callable[[int], None] = lambda port: None) -> None:
     """Run until `stop`, then wait for open requests and leave.
 
-    `listening` hears the port; `transport` stands in for the network to the model's server, for tests. Raises
-    WrongSetup for topics, keys or an address that are not as needed.
+    `listening` is called with the port. Raises WrongSetup for topics, keys or an address that are not as needed.
     """
     settings = context.settings
     in_place = {"requests": settings.classify.topic}
@@ -50,7 +43,7 @@ def run_edge(
     metrics = EdgeMetrics(context.metrics)
     access = access_of(settings)
     allow_files(settings.edge)
-    upstream = Upstream(settings, transport)
+    upstream = Upstream(settings)
     partition = settings.edge.partition
     exchange = Exchange(
         settings,

@@ -39,7 +39,7 @@ from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import check_size, read
 from refrain.streams.messaging.responses import whole
 from refrain.streams.messaging.shards import shard_key, space_of
-from refrain.streams.models.hit_head_artifact import version_of
+from refrain.streams.models.artifact_file import version_of
 from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.vectors import decode, squared_norm
 

@@ -102,7 +102,7 @@ class DecisionSeek:
             start = records[-1].offset + 1
 
     def _offset_of(self, record: Record) -> int | None:
-        """The journal offset of a decision, of any version; None of what is none."""
+        """The journal offset of a decision of any version; None for a record that is not a decision."""
         try:
             said = _Standing.model_validate_json(record.value or b"")
         except ValidationError:

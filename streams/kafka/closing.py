@@ -1,4 +1,4 @@
-"""How producers end: once, however often they are told to."""
+"""Closes producers once, however often `close` is called."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ from refrain.streams.kafka.tail import KafkaTail
 from refrain.streams.settings import Settings
 
 PATIENCE_S = 60.0
-"""How long who is no worker waits for the cluster."""
+"""How long a command waits for the cluster (workers wait without end)."""
 MISSING_HERE_CODES = MISSING_CODES | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka import Consumer as ConfluentConsumer
 
+from refrain.streams import time_of_day
 from refrain.streams.errors import ClusterFailed, OffsetLost, Rebalanced, Unanswered
 from refrain.streams.kafka.config import max_poll_interval_ms
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
@@ -315,7 +315,7 @@ class KafkaConsumer:
         """The partitions whose offsets were committed of another incarnation of the topic."""
         self._incarnation.ask()
         kept = committed_offsets(self.consumer, self._name, partitions)
-        return self._incarnation.begin(kept, time.time_ns() // 1_000_000)
+        return self._incarnation.begin(kept, time_of_day.now_ms())
 
     def _on_revoke(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         self._give_back([each.partition for each in partitions])

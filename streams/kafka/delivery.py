@@ -14,7 +14,7 @@ from refrain.streams.kafka.interface import EndOffsets, Outgoing, cluster_name
 PARTITION_BY_KEY = -1
 """For librdkafka: the partition that the key belongs to."""
 UNWRITABLE = (ValueError, TypeError, SystemError)
-"""What the client raises for a record that it cannot hand on, such as one whose header has a name that is no UTF-8."""
+"""What the client raises for a record that it cannot send, such as one with a header name that is not UTF-8."""
 
 
 class DeliveryReports:

@@ -131,7 +131,7 @@ class TopicMadeAnew(ClusterFailed):
 
 
 class SetByHand(NamedTuple):
-    """An offset that whoever is no worker has committed, and when a worker found it (ms)."""
+    """An offset that was committed by hand, not by a worker; and when a worker found it (ms)."""
 
     offset: int
     at_ms: int

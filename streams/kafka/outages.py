@@ -17,20 +17,8 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from refrain.streams.errors import Unanswered
-from refrain.streams.kafka.interface import (
-    Cluster,
-    Consumer,
-    Poster,
-    Producer,
-    Reader,
-    RebalanceListener,
-    Record,
-    Span,
-    Tail,
-    Target,
-    TransactionalProducer,
-    Wanted,
-)
+from refrain.streams.kafka.interface import Cluster, Reader, Record, Span, Tail, Wanted
+from refrain.streams.kafka.wrapped import WrappedCluster
 
 logger = logging.getLogger(__name__)
 
@@ -202,23 +190,15 @@ def _problem(state: RetryCallState) -> object:
     return None if state.outcome is None else state.outcome.exception()
 
 
-class PatientCluster:
-    """A cluster whose questions are asked again until they are answered, or the worker is asked to stop."""
+class PatientCluster(WrappedCluster):
+    """A cluster whose questions are asked again until they are answered, or the worker is asked to stop.
+
+    `targets` is asked once: who sends goes on with what he knows.
+    """
 
     def __init__(self, inner: Cluster, outages: Outages) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._outages = outages
-
-    def producer(self, *, delivery_timeout_ms: int | None = None) -> Producer:
-        return self.inner.producer(delivery_timeout_ms=delivery_timeout_ms)
-
-    def transactional(self, name: str) -> TransactionalProducer:
-        return self.inner.transactional(name)
-
-    def consumer(
-        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
-    ) -> Consumer:
-        return self.inner.consumer(topic, group, listener, from_start=from_start)
 
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = _never
@@ -272,9 +252,6 @@ class PatientCluster:
     def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> Tail:
         return self._outages.ask_again(f"the ends of {', '.join(places)}", lambda: self.inner.tail(places, name))
 
-    def poster(self, *, delivery_timeout_ms: int) -> Poster:
-        return self.inner.poster(delivery_timeout_ms=delivery_timeout_ms)
-
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         return self._outages.ask_again(f"the offsets of {topic}", lambda: self.inner.offsets_at(topic, time_ms))
 
@@ -286,10 +263,6 @@ class PatientCluster:
 
     def tombstones_ms(self, topic: str) -> int:
         return self._outages.ask_again(f"the settings of {topic}", lambda: self.inner.tombstones_ms(topic))
-
-    def targets(self, topics: Collection[str]) -> Mapping[str, Target]:
-        """As every cluster's, and asked once: who sends goes on with what he knows."""
-        return self.inner.targets(topics)
 
     def partitions(self, topic: str) -> int:
         return self._outages.ask_again(f"the partitions of {topic}", lambda: self.inner.partitions(topic))

@@ -18,7 +18,7 @@ from refrain.streams.kafka.seeking import seek_to
 from refrain.streams.kafka.starts import GroupStarts
 
 READ_SILENT_S = 0.5
-"""How long nothing comes of a partition of which somebody waits for all that is there, until it is looked at."""
+"""How long a partition that is read to its end may give nothing before it is looked at."""
 
 
 class Heard(NamedTuple):

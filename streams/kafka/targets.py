@@ -44,7 +44,7 @@ class Unfit(StrEnum):
     """The name, which came with a message, is that of one of Refrain's own topics, or of the broker's."""
     MISSING = "missing"
     PARTITION = "partition"
-    """There is no such partition."""
+    """The topic has no partition of that number."""
     KEYLESS = "keyless"
     """The topic is compacted, and the record has no key."""
     TOO_LARGE = "too_large"

@@ -16,6 +16,7 @@ from refrain.streams.metrics import SECONDS, Metrics, policy_version, request_se
 from refrain.streams.shard.counters import UNKNOWN
 from refrain.streams.shard.counts import Counted
 from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,17 @@ class LookupMetrics:
             buckets=SIMILARITIES,
             registry=r,
         )
+
+    def batch_done(self, seconds: float, records: int, behind_ms: int) -> None:
+        """Count a batch: its time (s), its number of records, and the age of its last record (ms)."""
+        self.shared.batch.labels(NAME).observe(seconds)
+        self.shared.taken.labels(NAME, "journal").inc(records)
+        self.behind.set(max(0, behind_ms) / MS)
+
+    def show_size(self, shard: Shard) -> None:
+        """Set the gauges of one shard."""
+        self.entries.labels(str(shard.partition)).set(len(shard.entries))
+        self.waiting.labels(str(shard.partition)).set(shard.flights.waiting)
 
 
 def count(metrics: LookupMetrics, folded: FoldResult, known: Collection[str]) -> None:

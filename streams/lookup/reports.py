@@ -76,7 +76,7 @@ class CommitReports:
         return ShardReport(control, stats, records)
 
     def committed(self, shard: Shard, next_offset: int, report: ShardReport) -> None:
-        """Remember a report whose commit is done."""
+        """Remember a report that has been committed."""
         self._acknowledged[shard.partition] = report.control
         if report.stats is not None:
             self._reported[shard.partition] = (next_offset, self._elapsed_s())

@@ -151,7 +151,7 @@ ShardFailure = StoreDamaged | StoreUnusable | ChangelogDamaged
 
 
 class Restored(NamedTuple):
-    """What came of a restore: the shard, or why there is none, and its skips then."""
+    """The result of a restore: the shard; or why it failed, and the skips that are known."""
 
     partition: int
     shard: Shard | None

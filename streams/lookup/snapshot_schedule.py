@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from refrain.streams import time_of_day
 from refrain.streams.errors import RefrainError, SnapshotUnusable, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Cluster
@@ -44,7 +45,7 @@ class Known(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a process tells of one shard."""
+    """What the process that makes a snapshot reports of one shard."""
 
     text: str
     level: int
@@ -127,7 +128,7 @@ class SnapshotSchedule:
         self._metrics.snapshot_bytes.labels(str(known.partition)).set(known.total_bytes)
 
     def _forget(self, partition: int) -> None:
-        """Another worker has the shard, and tells of it."""
+        """Drop the metrics of a shard that another worker owns: that one reports them."""
         del self._known[partition]
         self._metrics.snapshot_time.remove(str(partition))
         self._metrics.snapshot_bytes.remove(str(partition))
@@ -201,18 +202,20 @@ def _make_one(settings: Settings, cluster: Cluster, shelf: Shelf, partition: int
     kept, every_ms = settings.snapshots, settings.lookup.snapshot_every_ms
     try:
         newest = _newest(cluster, shelf, partition)
-        if newest is not None and _now_ms() - newest.manifest.made_ms < NEW_SHARE * every_ms:
+        if newest is not None and time_of_day.now_ms() - newest.manifest.made_ms < NEW_SHARE * every_ms:
             return Told(f"shard {partition}: snapshot {newest.name} is new", logging.DEBUG, _known_of(newest))
-        made = make_snapshot(cluster, shelf, partition, _now_ms, keep=kept.keep, keep_ms=kept.keep_ms, work=work)
+        made = make_snapshot(
+            cluster, shelf, partition, time_of_day.now_ms, keep=kept.keep, keep_ms=kept.keep_ms, work=work
+        )
     except (SnapshotUnusable, StoreDamaged, StoreUnusable) as error:
         return Told(f"shard {partition}: no snapshot was made: {error}", logging.ERROR)
     total_bytes = 0 if made.snapshot is None else made.snapshot.manifest.total_bytes
-    return Told(made.text, logging.INFO, Known(partition, _now_ms(), total_bytes))
+    return Told(made.text, logging.INFO, Known(partition, time_of_day.now_ms(), total_bytes))
 
 
 def _newest(cluster: Cluster, shelf: Shelf, partition: int) -> Snapshot | None:
     """The newest snapshot from which the shard could be restored, by its manifest."""
-    return next(shelf.suited(partition, usable(place_of(cluster, partition, _now_ms()))), None)
+    return next(shelf.suited(partition, usable(place_of(cluster, partition, time_of_day.now_ms()))), None)
 
 
 def _known_of(snapshot: Snapshot) -> Known:
@@ -237,7 +240,3 @@ def _tell(telling: Connection, told: Told) -> None:
     except OSError:
         # The worker has gone: nobody is left to tell.
         sys.exit(0)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1_000)

@@ -26,14 +26,12 @@ from functools import partial
 from pathlib import Path
 
 from refrain.schemas.base import RecoveryWay
-from refrain.schemas.documents import Skip
 from refrain.schemas.journal import Tick
 from refrain.schemas.stats import StopReason
 from refrain.schemas.topics import DOCUMENT_BYTES_MAX, JOURNAL_BYTES_MAX
 from refrain.streams.errors import (
     JournalUnreadable,
     OffsetLost,
-    RefusalCode,
     ShardBroken,
     StoreDamaged,
     StoreUnusable,
@@ -46,6 +44,7 @@ from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
 from refrain.streams.lookup.request_times import RequestTimes
 from refrain.streams.lookup.restore import Beginning, OpenStore, Restorer
+from refrain.streams.lookup.skipping import skip_cut, skip_passed, skip_set_aside
 from refrain.streams.lookup.snapshot_schedule import SnapshotSchedule, begin_snapshots
 from refrain.streams.lookup.spans import DecisionSpans
 from refrain.streams.lookup.stopped import StoppedShards
@@ -60,10 +59,8 @@ from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.progress import Progress
 from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Settings
-from refrain.streams.shard.columns import SKIPS
-from refrain.streams.shard.fold import fold, readable
+from refrain.streams.shard.fold import fold
 from refrain.streams.shard.outcome import FoldResult
-from refrain.streams.shard.skips import skip_id
 from refrain.streams.shard.state import Shard
 from refrain.streams.snapshots.shelf import Shelf, location_of
 from refrain.streams.store.interface import Store
@@ -216,7 +213,15 @@ class LookupWorker:
         self._send(effects)  # step 2
         self._spans.sent()
         if records:
-            self._measure(records, folded, effects, time.perf_counter() - started)
+            now_ms = self._now_ms()
+            self._metrics.batch_done(time.perf_counter() - started, len(records), now_ms - records[-1].timestamp_ms)
+            self._metrics.shared.count_sent(NAME, effects)
+            self._request_times.take(folded, effects, now_ms)
+            known = self._categories()
+            for each in folded:
+                count(self._metrics, each, known)
+            for partition in {record.partition for record in records} & self.shards.keys():
+                self._metrics.show_size(self.shards[partition])
         return len(folded)
 
     def commit(self) -> None:
@@ -300,30 +305,12 @@ class LookupWorker:
         self._commits.add(shard)
         self._take_over(shard)
         if position < first:
-            gone = Skip(to_offset=first, what="records", why=StopReason.JOURNAL_CUT.value)
-            shard.apply([SKIPS.put(skip_id(position, "records"), gone)])
-            shard.next_offset = first
-        for offset in self._progress.set_aside(partition):
-            if offset >= shard.next_offset and shard.skips.of(offset) != "records":
-                tells = self._may_be_read(partition, offset)
-                aside = Skip(to_offset=offset + 1, what="records", why=RefusalCode.QUARANTINED.value, tells=tells)
-                shard.apply([SKIPS.put(skip_id(offset, "records"), aside)])
+            skip_cut(shard, first)
+        skip_set_aside(shard, self._progress, self._cluster)
         self._consumer.seek(partition, shard.next_offset)
         self._consumer.resume([partition])
         logger.info("shard %d folds on from offset %d", partition, shard.next_offset)
         return None
-
-    def _may_be_read(self, partition: int, offset: int) -> bool:
-        """Read a record that is set aside once; whether it was read without harm, so that every fold may read it."""
-        reader = self._cluster.reader("journal")
-        try:
-            found = [each for each in reader.read(partition, offset, 1) if each.offset == offset]
-        finally:
-            reader.close()
-        if not found:
-            return False
-        with self._progress.telling(found[0]) as may_be_read:
-            return may_be_read and readable(found[0]) is not None
 
     # -- shards that cannot go on -----------------------------------------------------------------------
 
@@ -336,9 +323,7 @@ class LookupWorker:
         self._reports.renew(shard.partition)
         if passed is None:
             return
-        known = {(first, skip.what): skip for first, skip in shard.skips.rows()}
-        news = [(at, skip) for at, skip in passed.skips.rows() if known.get((at, skip.what)) != skip]
-        shard.apply([SKIPS.put(skip_id(at, skip.what), skip) for at, skip in news])
+        skip_passed(shard, passed.skips)
         if passed.decisions:
             self._commits.decisions.setdefault(shard.partition, []).extend(passed.decisions)
 
@@ -446,22 +431,6 @@ class LookupWorker:
     def _categories(self) -> set[str]:
         """The categories that the policy defines."""
         return {category for shard in self.shards.values() for category in shard.lives}
-
-    def _measure(
-        self, records: Sequence[Record], folded: Sequence[FoldResult], effects: Sequence[Outgoing], seconds: float
-    ) -> None:
-        metrics, shared = self._metrics, self._metrics.shared
-        shared.batch.labels(NAME).observe(seconds)
-        shared.taken.labels(NAME, "journal").inc(len(records))
-        metrics.behind.set(max(0, self._now_ms() - records[-1].timestamp_ms) / 1_000)
-        shared.count_sent(NAME, effects)
-        self._request_times.take(folded, effects, self._now_ms())
-        known = self._categories()
-        for each in folded:
-            count(metrics, each, known)
-        for partition in {record.partition for record in records} & self.shards.keys():
-            metrics.entries.labels(str(partition)).set(len(self.shards[partition].entries))
-            metrics.waiting.labels(str(partition)).set(self.shards[partition].flights.waiting)
 
 
 def check_journal(cluster: Cluster) -> str:

@@ -58,7 +58,7 @@ def wire_id(partition: int, number: int, incarnation: str) -> str:
 
 
 def parse_entry_id(id_: str) -> EntryId | None:
-    """Parse an entry id (`wire_id`); None for a text that is none."""
+    """Parse an entry id (`wire_id`); None for any other text."""
     found = _COORDINATES.fullmatch(id_)
     return None if found is None else EntryId(int(found[1]), int(found[2]), found[3])
 

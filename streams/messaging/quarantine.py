@@ -9,11 +9,11 @@ from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
 
 TOLD = "it ended its worker twice and is set aside: ask in another way, and tell whoever runs this service"
-"""The message to whoever waits for the outcome of a quarantined record."""
+"""The message to a requester whose record was quarantined."""
 
 
 def refusal_of_quarantined() -> Refusal:
-    """The refusal that whoever waits for a quarantined record is told."""
+    """The refusal for a requester whose record was quarantined."""
     return Refusal(RefusalCode.QUARANTINED, TOLD)
 
 

@@ -114,7 +114,7 @@ def project(body: Body) -> Body:
 
 
 def whole(answer: Body) -> Body:
-    """The chat.completion that a projected answer is of. Raises ValueError for what is no projection."""
+    """The chat.completion of a projected answer. Raises ValueError for anything but a projection."""
     if not isinstance(answer, dict) or not isinstance(answer.get("message"), dict):
         raise ValueError("the answer is no projection of a chat.completion")
     choice = {"message": answer["message"], "finish_reason": answer.get("finish_reason")}

@@ -60,7 +60,7 @@ def key_id(key: bytes) -> str:
 
 
 def key_id_of(signature: str) -> str:
-    """The key id that a signature names, `?` for what is none."""
+    """The key id in a signature; `?` when it is not a signature."""
     id_ = signature.partition(".")[0]
     return id_ if re.fullmatch(rf"[0-9a-f]{{{KEY_ID_CHARS}}}", id_) else "?"
 

@@ -34,7 +34,7 @@ MENDED_BY_NOTHING = frozenset({"documents", "policies", "control"})
 GONE = (Unfit.MISSING, Unfit.REFUSED)
 """The journal itself is gone, or takes nothing."""
 BRIEF_CHARS = 100
-"""An error's message that is shortened no more: what comes next is none."""
+"""The shortest form of an error's message; after that it is left out."""
 CUT_CHARS = 1_000
 ID_BYTES_MAX = 300
 TARGET_CHARS_MAX = 260

@@ -28,7 +28,7 @@ class ArtefactKind(NamedTuple, Generic[M]):
     article: str
     noun: str
     of: str
-    """What it is of: with article and noun its whole name."""
+    """What it describes: article, noun and this make its full name (`a head of the hit rule`)."""
     again: str
     """What to do about one that cannot be taken."""
 
@@ -36,6 +36,10 @@ class ArtefactKind(NamedTuple, Generic[M]):
         """Make an artefact of its fields but `version`. Raises pydantic.ValidationError."""
         unnamed = self.model(version="", **content)
         return unnamed.model_copy(update={"version": version_of(unnamed)})
+
+    def encode(self, artefact: M) -> bytes:
+        """Encode an artefact as the bytes of its file; the same for the same artefact."""
+        return json.dumps(artefact.model_dump(mode="json"), indent=1).encode() + b"\n"
 
     def decode(self, data: bytes, source: str) -> M:
         """Decode an artefact. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
@@ -75,11 +79,6 @@ class ArtefactKind(NamedTuple, Generic[M]):
         if version_of(artefact) != version:
             raise WrongSetup(f"{source} is damaged: its content is not that of version {version}: {self.again}")
         return artefact
-
-
-def encode(artefact: BaseModel) -> bytes:
-    """Encode an artefact as the bytes of its file; the same for the same artefact."""
-    return json.dumps(artefact.model_dump(mode="json"), indent=1).encode() + b"\n"
 
 
 def version_of(artefact: BaseModel) -> str:

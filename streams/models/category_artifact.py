@@ -6,32 +6,23 @@ any order and on any machine.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, model_validator
 
-from refrain.schemas.base import Message, Name, Part
-from refrain.streams.models import artifact_file
+from refrain.schemas.base import Message, Name, Strict
 from refrain.streams.models.artifact_file import ArtefactKind
 from refrain.streams.vectors import SCALE, Ints, decode, encode
 
 KIND: Literal["refrain.categories"] = "refrain.categories"
-FORMAT = 1
 TRAIN_AGAIN = "train it again with `refrain categories train`, or leave classify.categories unset"
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class ArtefactPart(Part):
-    """A part of the artefact; an unknown field is of another format, and refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LinearMap(ArtefactPart):
+class LinearMap(Strict):
     """A linear map of a vector v (dim): row `k` gives dot(rows[k], v) * scales[k] / length(v) + biases[k]."""
 
     rows: str
@@ -46,7 +37,7 @@ class LinearMap(ArtefactPart):
         return self
 
 
-class Blend(ArtefactPart):
+class Blend(Strict):
     """The score that meets the floor: energy * a + nearest * b + outside * c + bias."""
 
     energy: Finite
@@ -55,7 +46,7 @@ class Blend(ArtefactPart):
     bias: Finite
 
 
-class TrainingRecord(ArtefactPart):
+class TrainingRecord(Strict):
     """How the artefact was trained, and its figures on held-out examples."""
 
     examples_sha256: str
@@ -115,27 +106,8 @@ class Artefact(Message):
         return self
 
 
-_KIND = ArtefactKind(Artefact, KIND, FORMAT, "an", "artefact", "categories", TRAIN_AGAIN)
-
-
-def seal(content: dict[str, Any]) -> Artefact:
-    """Make an artefact of its fields but `version`. Raises pydantic.ValidationError."""
-    return _KIND.seal(content)
-
-
-def encode_artefact(artefact: Artefact) -> bytes:
-    """Encode an artefact as the bytes of its file; the same for the same artefact."""
-    return artifact_file.encode(artefact)
-
-
-def decode_artefact(data: bytes, source: str) -> Artefact:
-    """Decode an artefact. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
-    return _KIND.decode(data, source)
-
-
-def read_artefact(path: Path) -> Artefact:
-    """Read the artefact of a file. Raises WrongSetup when there is none."""
-    return _KIND.read(path)
+CATEGORY_FILES = ArtefactKind(Artefact, KIND, 1, "an", "artefact", "categories", TRAIN_AGAIN)
+"""What `categories train` writes and `classify` reads."""
 
 
 def linear_map(weights: npt.NDArray[np.float64], biases: npt.NDArray[np.float64]) -> LinearMap:

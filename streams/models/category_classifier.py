@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.category_artifact import TRAIN_AGAIN, Artefact, LinearMap, read_artefact, rows_of
+from refrain.streams.models.category_artifact import CATEGORY_FILES, TRAIN_AGAIN, Artefact, LinearMap, rows_of
 from refrain.streams.vectors import Ints, squared_norm
 
 PLACES = 6
@@ -104,7 +104,7 @@ def load_category_classifier(path: Path, embedder: str) -> CategoryClassifier:
 
     Raises WrongSetup when the file is missing, damaged, of a newer Refrain, or made for another embedder.
     """
-    artefact = read_artefact(path)
+    artefact = CATEGORY_FILES.read(path)
     check_embedder(artefact, embedder, str(path))
     return CategoryClassifier(artefact)
 

@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from refrain.schemas.hit_heads import HitHead
-from refrain.streams.models import artifact_file
 from refrain.streams.models.artifact_file import ArtefactKind
 
-KIND = "refrain.hits"
-FORMAT = 1
 TRAIN_AGAIN = "train it again with `refrain hits train`, or do without a head"
 
 Bytes = npt.NDArray[np.int8]
 
-
-_KIND = ArtefactKind(HitHead, KIND, FORMAT, "a", "head", "the hit rule", TRAIN_AGAIN)
-
-
-def seal(content: dict[str, Any]) -> HitHead:
-    """Make a head of its fields but `version`. Raises pydantic.ValidationError."""
-    return _KIND.seal(content)
-
-
-def encode_head(head: HitHead) -> bytes:
-    """Encode a head as the bytes of its file; the same for the same head."""
-    return artifact_file.encode(head)
-
-
-def decode_head(data: bytes, source: str) -> HitHead:
-    """Decode a head. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
-    return _KIND.decode(data, source)
-
-
-def read_head(path: Path) -> HitHead:
-    """Read the head of a file. Raises WrongSetup when there is none."""
-    return _KIND.read(path)
-
-
-def version_of(head: HitHead) -> str:
-    """The version that a head of this content has: a hash (12 hex digits) of all fields but `version`."""
-    return artifact_file.version_of(head)
+HEAD_FILES = ArtefactKind(HitHead, "refrain.hits", 1, "a", "head", "the hit rule", TRAIN_AGAIN)
+"""What `hits train` writes, and a policy names."""
 
 
 def encode_bytes(rows: Bytes) -> str:

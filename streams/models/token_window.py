@@ -17,9 +17,9 @@ CHARS_A_TOKEN = 16
 _LINE = re.compile(r"\s*\S[^\n]*\n\s*")
 _SENTENCE = re.compile(r"\s*\S.*?(?:[.?!]\s+|[\u3002\uff1f\uff01]\s*)", re.DOTALL)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-"""Controls of ASCII that are no blanks."""
+"""ASCII control characters except white space."""
 KNOWN_MAX = 4_096
-"""Characters of which is remembered whether the tokenizer reads them."""
+"""How many characters are remembered with whether the tokenizer knows them."""
 LONG_WORD = re.compile(r"\S{64}")
 """Some vocabularies know no word this long, whatever it is made of."""
 _WORD = re.compile(r"[^\s.,;:!?()\"'\u2026\u3002\uff1f]+")

@@ -37,7 +37,7 @@ SEEN_BEFORE = "seen"
 LATE_MS = 5_000
 """So long after its deadline, the shard has answered the requester of an answer, whatever the clocks say."""
 _CREDENTIALS = Credentials()
-"""No key is known here: those of connectors of one's own are told by how they are written."""
+"""It knows no key: keys of foreign connectors are recognised by their form."""
 CODE_CHARS_MAX = 256
 MESSAGE_CHARS_MAX = 2_000
 """What is carried of a connector's code and message."""
@@ -58,14 +58,14 @@ class Delivery:
         self._answered = RecentIds()
         self._answering: set[str] = set()
         self._told_directly = RecentIds()
-        """Of those, forwards whose answer went straight to the requester."""
+        """Those of `_answered` whose answer went straight to the requester."""
 
     def begin(self) -> None:
         """Begin a batch, perhaps the same one again."""
         self._answering.clear()
 
     def sent(self) -> None:
-        """Remember whoever was answered since `begin`: the records are acknowledged."""
+        """Remember the forwards answered since `begin`: their records are acknowledged."""
         for forward_id in self._answering:
             self._answered.add(forward_id)
         self._answering.clear()
@@ -108,7 +108,7 @@ class Delivery:
     def deliver_failed(
         self, record: Record, refusal: Refusal, envelope: Envelope, route: ShardRoute | DirectRoute
     ) -> list[Outgoing]:
-        """Tell whoever waits for a completion that it cannot be taken; nobody where it is of no shard of these."""
+        """Report to the requester that a completion was refused; to nobody when its shard is not one of these."""
         if isinstance(route, ShardRoute) and self._journal.wrong_shard(route.incarnation, route.partition) is not None:
             return []
         return self.deliver(record, route, failed_completion(envelope, refusal))
@@ -118,7 +118,7 @@ class Delivery:
         return self._dead_letter(record, refusal, with_text=not has_uncacheable(self.policy))
 
     def refuse_route(self, record: Record, refusal: Refusal) -> Outgoing:
-        """Dead-letter a completion whose route is not followed, without its text: nobody knows what it is of."""
+        """Dead-letter a completion whose route cannot be trusted, without its text: its category is unknown."""
         return self._dead_letter(record, refusal, with_text=False)
 
     def _may_store(self, route: ShardRoute) -> bool:

@@ -124,17 +124,15 @@ class PolicyFollower:
         self._thread = threading.Thread(target=self._follow, name="policies", daemon=True)
 
     @property
-    def current(self) -> PolicyInForce | None:
-        """The policy in force, None when there is none: then everything bypasses the cache. Raises as `leased`."""
-        return self.leased().policy
-
-    @property
     def last(self) -> LeasedPolicy:
         """The policy that was seen last, whether or not its lease still runs."""
         return self._last
 
     def leased(self) -> LeasedPolicy:
-        """The policy in force under a running lease, read again when the lease is over. Raises as `read` does."""
+        """The policy in force, read again when its lease is over; None in it: everything bypasses the cache.
+
+        Raises as `read` does.
+        """
         last = self._last
         return last if self.lease_runs(last) else self._read_if(lambda: not self.lease_runs(self._last))
 

@@ -116,15 +116,13 @@ class PolicySession:
 
 
 @contextmanager
-def policy_session(
-    processor: str, context: WorkerContext, route_keys: Sequence[str] = (), *, hold_s: float = math.inf
-) -> Iterator[PolicySession]:
+def policy_session(processor: str, context: WorkerContext, route_keys: Sequence[str] = ()) -> Iterator[PolicySession]:
     """A policy session of a worker: the policy is read on entry and followed until exit.
 
-    Its acknowledgements tell `route_keys`, the ids of the worker's keys of routes, so that others can compare them. A
-    policy that cannot be read later is waited for `hold_s`. Raises WrongSetup for a missing topic.
+    Its acknowledgements tell `route_keys`, the ids of the worker's keys of routes, so that others can compare them.
+    Raises WrongSetup for a missing topic.
     """
-    with policy_sessions(processor, context, 1, route_keys, hold_s=hold_s) as sessions:
+    with policy_sessions(processor, context, 1, route_keys) as sessions:
         yield sessions[0]
 
 
@@ -132,7 +130,10 @@ def policy_session(
 def policy_sessions(
     processor: str, context: WorkerContext, count: int, route_keys: Sequence[str] = (), *, hold_s: float = math.inf
 ) -> Iterator[list[PolicySession]]:
-    """So many policy sessions of a worker, for members of their own of its group; as `policy_session` is one."""
+    """`count` policy sessions of a worker, for several members of its group; as `policy_session` otherwise.
+
+    A policy that cannot be read later is waited for `hold_s` (seconds).
+    """
     lease_s, outages = lease_s_of(context.settings), context.outages
     with PolicyFollower(context.cluster, context.metrics, processor, lease_s=lease_s, outages=outages) as policies:
         yield [

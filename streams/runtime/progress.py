@@ -40,7 +40,7 @@ class Stage(IntEnum):
     SINGLE = 2
     """One record is in hand, which was part of a batch that ended a worker."""
     TELLING = 3
-    """A record that is set aside is read for whoever waits for it."""
+    """A record that was set aside is read once more, to tell its requester."""
 
 
 class _Slot(NamedTuple):

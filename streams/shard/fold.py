@@ -54,9 +54,9 @@ NOT_FOLDED = "the question could not be looked up; it is in dead-letters"
 _COMMANDED = (
     PolicySet, LoadChanged, EntriesInvalidated, HitJudged, CacheSwitched, RecoveryOrdered, EntryImported
 )  # fmt: skip
-"""Events that come of commands."""
+"""Events that govern makes of commands."""
 IDLE_MAX = 1_000
-"""Tenants whose use one tick may drop."""
+"""The most tenants whose usage one tick drops."""
 TIMERS_MAX = 100
 """Timers that one record may fire; the next records fire the rest."""
 

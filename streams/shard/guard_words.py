@@ -33,7 +33,7 @@ class GuardFinding(NamedTuple):
         return len(self.verdict.words) - len(self.own)
 
     def counted(self) -> Guarded:
-        """What a decision says of it."""
+        """The verdict as decisions hold it: without words of the texts."""
         verdict = self.verdict
         return Guarded.trusted(
             entry_id=self.id,
@@ -45,7 +45,7 @@ class GuardFinding(NamedTuple):
         )
 
     def told(self) -> GuardTold:
-        """What the asker is told of it."""
+        """The verdict as the response holds it: with the words of the question."""
         verdict = self.verdict
         return GuardTold.trusted(
             entry_id=self.id,

@@ -51,7 +51,7 @@ class Skips:
         return [(first, skip) for (first, _), skip in self._rows.items()]
 
     def behind(self, offset: int) -> int:
-        """The first offset from `offset` on whose question was not passed."""
+        """The first offset, from `offset` on, that is not skipped as a question."""
         for first, end in self._spans["questions"]:
             if first <= offset < end:
                 offset = end

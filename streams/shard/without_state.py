@@ -21,7 +21,7 @@ from refrain.streams.store.memory import MemoryStore
 
 
 class Passed(NamedTuple):
-    """What came of a record of a stopped shard."""
+    """How a record of a stopped shard was handled."""
 
     event: Event | None
     """None: it could not be read, and is left to the shard."""

@@ -101,7 +101,7 @@ class LastCommit(NamedTuple):
 
     @property
     def progress(self) -> Meta:
-        """What it says of itself."""
+        """The decoded `meta` of the commit."""
         return Meta.decode(self.meta)
 
 

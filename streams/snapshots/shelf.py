@@ -26,7 +26,7 @@ _TIME = "%Y%m%dT%H%M%S%f"
 
 
 class Listed(NamedTuple):
-    """A snapshot of a shelf: what it is, or why it is none."""
+    """A snapshot on a shelf: its manifest, or why it cannot be used."""
 
     partition: int
     name: str
@@ -68,7 +68,7 @@ class Shelf:
         return Snapshot(self.location, folder, manifest)
 
     def listed(self, partition: int) -> list[Listed]:
-        """All snapshots of a shard, the newest first, and those that are none."""
+        """All snapshots of a shard, the newest first, unusable ones too."""
         out = []
         for name in self.names(partition):
             try:

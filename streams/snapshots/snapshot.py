@@ -67,7 +67,7 @@ class Snapshot:
 
     @property
     def name(self) -> str:
-        """The name that it is told by."""
+        """Its name in messages."""
         return "/".join(self._folder)
 
     # -- whether it fits in -----------------------------------------------------------------------------

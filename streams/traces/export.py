@@ -40,10 +40,10 @@ logger = logging.getLogger(__name__)
 
 
 class Lost(Protocol):
-    """Hears of spans that are lost."""
+    """Called when spans are lost."""
 
     def __call__(self, reason: str, spans: int, /) -> None:
-        """So many, for this reason."""
+        """`spans` (a number) were lost for this reason."""
 
 
 def not_counted(reason: str, spans: int, /) -> None:
@@ -121,7 +121,7 @@ class Room:
             return True
 
     def leave(self, spans: int) -> None:
-        """So many do not wait any more."""
+        """Count `spans` as no longer waiting."""
         with self._lock:
             self._left += spans
 

@@ -20,9 +20,9 @@ CONTEXT_HEADERS = frozenset({TRACEPARENT, TRACESTATE})
 UNTRACED = "refrain-untraced"
 """The header of a request whose sender has decided that no trace begins with it: nobody behind decides again."""
 Kind = Literal["server", "client", "producer", "consumer", "internal"]
-"""What a span is of, in OpenTelemetry's terms."""
+"""OpenTelemetry's kind of a span."""
 Told = str | int | float | bool
-"""What a span tells under a name."""
+"""The value of an attribute of a span."""
 
 
 class Span(Protocol):
@@ -49,7 +49,7 @@ class Span(Protocol):
         """Link to the span whose context these headers carry; nothing where they carry none."""
 
     def fail(self, code: str) -> None:
-        """Tell that an error came of it, by its code; one that could not be a label is told as `other`."""
+        """Mark the span as failed with this error code; a code that cannot be a label becomes `other`."""
 
     def end(self, *, end_ns: int | None = None) -> None:
         """End it, by default at this moment (nanoseconds since 1970). A second call does nothing."""
@@ -115,7 +115,7 @@ def carrying(record: Outgoing, context: Headers) -> Outgoing:
 
 
 def end_all(spans: Sequence[Span | None]) -> None:
-    """End spans together; None is no span."""
+    """End several spans; None is skipped."""
     for span in spans:
         if span is not None:
             span.end()

@@ -7,7 +7,6 @@ with a request is recorded where its own flag says so.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -52,22 +51,18 @@ class OpenTelemetry:
         self,
         tracer: Tracer,
         ratio: float,
-        coin: Callable[[], float] = random.random,
-        current: Callable[[], ApiSpan] = get_current_span,
     ) -> None:
         self._tracer = tracer
         self._ratio = ratio
-        self._coin = coin
-        self._current = current
 
     def begin(self, name: str, headers: Headers, kind: Kind = "consumer", *, root: bool = False) -> Span | None:
         """As Traces says. A root goes on with the span that the caller's own code is in, where headers carry none."""
         parent = context_of(headers) if has_context(headers) else None
         if parent is None and root:
-            around = self._current().get_span_context()
+            around = get_current_span().get_span_context()
             parent = around if around.is_valid else None
         if parent is None:
-            begins = root and not any(header == UNTRACED for header, _ in headers) and self._coin() < self._ratio
+            begins = root and not any(header == UNTRACED for header, _ in headers) and random.random() < self._ratio
             return self._recorded(name, kind, None) if begins else None
         if not parent.trace_flags.sampled:
             return _CarriedOn(_headers_of(parent))

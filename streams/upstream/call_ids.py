@@ -1,4 +1,4 @@
-"""Ids of calls: by what the connector knows a forward again."""
+"""Ids of calls: by them the connector recognises a forward that it has already seen."""
 
 from __future__ import annotations
 

@@ -7,15 +7,13 @@ model; `Outbox` produces. A forward counts as done when its completion is acknow
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from refrain.schemas.forwards import Forward
 from refrain.schemas.progress import ProgressPlace
-from refrain.streams.errors import RefusalCode, WrongSetup
-from refrain.streams.kafka.interface import Headers, Outgoing, Record
+from refrain.streams.errors import RefusalCode
+from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import check_size, read
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
@@ -25,7 +23,6 @@ from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
-from refrain.streams.settings import Settings
 from refrain.streams.traces.context import carried
 from refrain.streams.traces.interface import calling, carrying
 from refrain.streams.upstream.call_ids import call_id
@@ -33,14 +30,13 @@ from refrain.streams.upstream.call_steps import Stepped
 from refrain.streams.upstream.calls import CallResult, Calls
 from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward, tell_of
 from refrain.streams.upstream.failures import FailureLog, failure_of
-from refrain.streams.upstream.http_model import HttpModel
-from refrain.streams.upstream.live_answer import Relay, tell_nobody
 from refrain.streams.upstream.load_meter import LoadMeter, to_topic
+from refrain.streams.upstream.loading import model_of
 from refrain.streams.upstream.metrics import NAME, UpstreamMetrics
 from refrain.streams.upstream.model import Answer, Model
 from refrain.streams.upstream.offset_tracker import SPAN_MAX, OffsetTracker
+from refrain.streams.upstream.open_forwards import OpenForward, OpenForwards, Throttle
 from refrain.streams.upstream.outbox import Outbox
-from refrain.streams.upstream.simulated.model import SimulatedModel
 
 POLL_S = 0.05
 """How long to wait for a record while a call is under way: its completion is settled by the next turn."""
@@ -87,31 +83,6 @@ def run_upstream(
         worker.close()
 
 
-def model_of(settings: Settings, now_ms: Callable[[], int], relay: Relay = tell_nobody) -> Callable[[], Model]:
-    """A factory of the model that the settings name; `relay` gets pieces of its answers. Raises WrongSetup."""
-    chosen = settings.upstream
-    if chosen.connector == "simulated":
-        return lambda: SimulatedModel(chosen, relay=relay)
-    if chosen.base_url is None:
-        raise WrongSetup(
-            "upstream.base_url is not set: name an OpenAI-compatible server (such as http://127.0.0.1:8000/v1),"
-            " or set upstream.connector to simulated"
-        )
-    return lambda: HttpModel(chosen, now_ms, relay=relay)
-
-
-@dataclass
-class _OpenForward:
-    """A forward without an acknowledged completion, and every partition and offset it was read from."""
-
-    model: str
-    sources: list[tuple[int, int]]
-    started: bool = False
-    """Whether its call is under way: it waits in the queue otherwise."""
-    context: Headers = ()
-    """What its completion carries of the trace of its request."""
-
-
 class UpstreamWorker:
     """The connector, and its consumer's rebalance listener. All but what `Calls` calls runs on one thread."""
 
@@ -129,10 +100,8 @@ class UpstreamWorker:
         self._producing = context.progress(f"{NAME}.outbox", SOURCE)
         self._bounds = bounds
         self._newly_assigned: set[int] = set()
-        self._paused: set[int] = set()
-        self._full = False
         self._draining = False
-        self._open: dict[str, _OpenForward] = {}
+        self._open = OpenForwards()
         self._answered = RecentIds()
         self._meter = LoadMeter(self._settings.replica)
         self._failures = FailureLog()
@@ -153,6 +122,7 @@ class UpstreamWorker:
         )
         self._consumer = self._cluster.consumer(SOURCE, NAME, self)
         self._offsets = OffsetTracker(self._consumer)
+        self._throttle = Throttle(self._consumer, self._offsets, bounds.open, bounds.span)
 
     # --- the main loop
 
@@ -175,7 +145,7 @@ class UpstreamWorker:
         self._failures.warn()
         self._check()
         self._progress_poster.poll()
-        self._throttle()
+        self._throttle.turn(len(self._open))
         if time.monotonic() >= self._commit_due:
             self._commit_due = time.monotonic() + self._settings.commit_interval_ms / 1_000
             self._offsets.commit(self._offsets.partitions)
@@ -188,7 +158,7 @@ class UpstreamWorker:
     def drain(self) -> None:
         """Wait for the calls under way, at most `drain_s`, and commit the offsets. No new call starts."""
         self._draining = True
-        self._await_started(lambda one: True, self._bounds.drain_s)
+        self._await_started(None, self._bounds.drain_s)
         self._check()
         self._offsets.commit(self._offsets.partitions)
 
@@ -210,10 +180,9 @@ class UpstreamWorker:
     def revoked(self, partitions: Sequence[int]) -> None:
         """Wait shortly for the calls under way, commit the offsets, forget the rest."""
         moving = set(partitions)
-        self._forget_open(moving, only_queued=True)
+        self._open.forget(moving, only_queued=True)
         if not self._draining:
-            wait_s = self._bounds.revoke_wait_s
-            self._await_started(lambda one: any(partition in moving for partition, _ in one.sources), wait_s)
+            self._await_started(moving, self._bounds.revoke_wait_s)
         self._offsets.commit(moving)
         self._forget(partitions)
 
@@ -259,7 +228,7 @@ class UpstreamWorker:
             shared.dropped.labels(NAME, "seen").inc()
         else:
             context = carried(record.headers) if self._traces.on else ()
-            self._open[id_] = _OpenForward(forward.model, [source], context=context)
+            self._open[id_] = OpenForward(forward.model, [source], context=context)
             self._calls.start(id_, forward)
 
     def _told(self, record: Record) -> list[Outgoing]:
@@ -283,13 +252,15 @@ class UpstreamWorker:
 
     def _step_by_step(self, id_: str, call: Coroutine[Any, Any, Answer]) -> Awaitable[Answer]:
         under_way = self._open.get(id_)
-        if under_way is None or not under_way.sources:
+        # Asked once: the thread that polls may take the last place away meanwhile.
+        place = None if under_way is None else under_way.place
+        if under_way is None or place is None:
             return call
         if under_way.context:
             call = self._traced(under_way, call)
-        return Stepped(call, self._calling, *under_way.sources[0])
+        return Stepped(call, self._calling, *place)
 
-    async def _traced(self, under_way: _OpenForward, call: Coroutine[Any, Any, Answer]) -> Answer:
+    async def _traced(self, under_way: OpenForward, call: Coroutine[Any, Any, Answer]) -> Answer:
         """The call in a span of its own, which the model's server is told to go on with."""
         span = self._traces.begin(NAME, under_way.context, "client")
         if span is None:
@@ -310,7 +281,7 @@ class UpstreamWorker:
     def _queue_completion(self, called: CallResult) -> None:
         under_way = self._open.get(called.id)
         context = () if under_way is None else under_way.context
-        place = under_way.sources[0] if under_way is not None and under_way.sources else None
+        place = None if under_way is None else under_way.place
         self._outbox.put(lambda: [carrying(each, context) for each in completed(called)], called, place)
 
     # --- completions acknowledged
@@ -342,55 +313,27 @@ class UpstreamWorker:
         if under_way is not None:
             self._offsets.done(under_way.sources)
 
-    def _await_started(self, concerns: Callable[[_OpenForward], bool], wait_s: float) -> None:
+    def _await_started(self, partitions: Collection[int] | None, wait_s: float) -> None:
+        """Wait for the calls under way for forwards of these partitions (None: of any)."""
         until = time.monotonic() + wait_s
         self._settle()
-        while self._problem() is None and any(one.started and concerns(one) for one in self._open.values()):
+        while self._problem() is None and self._open.any_started(partitions):
             if time.monotonic() >= until:
                 return
             time.sleep(0.005)
             self._settle()
-
-    # --- open forwards
 
     def _forget(self, partitions: Sequence[int]) -> None:
         self._offsets.forget(partitions)
         self._calling.released(partitions)
         self._producing.withdraw(partitions)
         self._newly_assigned.difference_update(partitions)
-        self._paused.difference_update(partitions)
-        self._forget_open(set(partitions), only_queued=False)
-
-    def _forget_open(self, gone: set[int], *, only_queued: bool) -> None:
-        for forward_id, one in list(self._open.items()):
-            if only_queued and one.started:
-                continue
-            one.sources = [source for source in one.sources if source[0] not in gone]
-            if not one.sources:
-                del self._open[forward_id]
-
-    def _throttle(self) -> None:
-        """Pause partitions while too many forwards are open, or one old call holds a partition's offset back."""
-        bounds = self._bounds
-        if self._full:
-            self._full = len(self._open) > bounds.open // 2
-        else:
-            self._full = len(self._open) >= bounds.open
-        wanted = self._offsets.partitions if self._full else self._offsets.over_span(self._span_max)
-        if wanted - self._paused:
-            self._consumer.pause(sorted(wanted - self._paused))
-        if self._paused - wanted:
-            self._consumer.resume(sorted(self._paused - wanted))
-        self._paused = wanted
-
-    def _span_max(self, partition: int) -> int:
-        """The span at which a partition is paused; one that is paused resumes at half of it."""
-        return self._bounds.span // 2 if partition in self._paused else self._bounds.span
+        self._throttle.forget(partitions)
+        self._open.forget(partitions)
 
     # --- load
 
     def _report_load(self) -> None:
-        depths = Counter(one.model for one in self._open.values())
-        samples = self._meter.samples(depths, self._now_ms())
+        samples = self._meter.samples(self._open.depths(), self._now_ms())
         if samples:
             self._outbox.put(lambda: [to_topic(sample) for sample in samples])

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from infra.local.jar_broker import free_ports
 from refrain.ops.bench.path.workers import refrain
-from refrain.ops.run.supervisor import read_run
+from refrain.ops.run.state_files import read_run
 from refrain.schemas.control import SetPolicy
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.streams.kafka.cluster import KafkaCluster

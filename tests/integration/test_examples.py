@@ -114,7 +114,9 @@ def test_examples_import_nothing_of_refrain() -> None:
     code = (
         "import runpy, sys; runpy.run_path(sys.argv[1]); assert not [name for name in sys.modules if 'refrain' in name]"
     )
-    for path in sorted(EXAMPLES.glob("*.py")):
+    examples = sorted(EXAMPLES.glob("*.py"))
+    assert examples
+    for path in examples:
         subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
 
 

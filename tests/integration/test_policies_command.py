@@ -208,7 +208,7 @@ def test_the_doctor_looks_at_everything(settings: Settings, capsys: Out) -> None
     assert {seen[check].state for check in ("broker", "controller", "replicas", "topics")} == {"ok"}
     assert seen["policy"].do == "run `refrain policies apply FILE`"
     assert main(["doctor", "--json"]) in (0, 1)
-    assert all(json.loads(line)["check"] for line in capsys.readouterr().out.splitlines())
+    assert {json.loads(line)["check"] for line in capsys.readouterr().out.splitlines()} >= {"broker", "policy"}
 
 
 def soon() -> Deadline:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from refrain.ops.run.supervisor import is_alive
 from refrain.streams.settings import Settings
 from tests.eventually import eventually
 from tests.integration.topics import create_table
@@ -81,7 +81,7 @@ def test_workers_are_told_restarted_and_drained(run: Callable[..., Run]) -> None
     pids = [row["pid"] for row in one.workers()]
     one.process.send_signal(signal.SIGTERM)
     assert one.process.wait(WAIT_S) == 0
-    assert not any(is_alive(pid) for pid in pids)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
     assert one.said().count("has drained and leaves") == 2
     assert not one.file.exists()
 

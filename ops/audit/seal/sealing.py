@@ -79,9 +79,9 @@ def seal_all(
     )
 
 
-def seal_log(cluster: Cluster, topic: str, partition: int, step: int = STEP) -> SealedLog:
+def seal_log(cluster: Cluster, topic: str, partition: int) -> SealedLog:
     """The seal of a partition that nobody else reads."""
-    sealing = LogSealing(topic, partition, step)
+    sealing = LogSealing(topic, partition)
     for _ in sealing.watch(cluster.scan(topic, partition)):
         pass
     return sealing.finish()

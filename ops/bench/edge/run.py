@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from refrain.ops.bench.path.questions import CATEGORY, question_body, some_quest
 from refrain.ops.cluster.connection import reach
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Outcome, Response
+from refrain.streams import time_of_day
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.settings import Settings
 
@@ -52,7 +52,7 @@ def run(settings: Settings, plan: EdgePlan, tell: Callable[[str], None]) -> dict
     draw = random.Random(plan.seed)
     known = [question_body(text) for text in some_questions(draw, KNOWN)]
     port = free_port()
-    prefix = f"bench-{int(time.time() * 1_000):x}-edge."
+    prefix = f"bench-{time_of_day.now_ms():x}-edge."
     with model_server(MODEL_MS) as base_url:
         variables = _variables(base_url, port)
         with running(settings, prefix, WORKERS, variables) as (client, _):

@@ -15,7 +15,7 @@ from refrain.ops.data.lines import BadLine, Row, rows, whole_lines_of
 from refrain.streams.errors import BadInput, WrongSetup
 
 TEXT_CHARS_MAX = 2_000
-"""A longer text is no question."""
+"""Longer texts are left out."""
 TEXTS_MAX = 20_000
 """Texts taken of a file, its first: embedding them takes half a minute on two cores."""
 _ASK = ("How do I {} {} {}?", "What is the best way to {} {} {}?", "Show me how to {} {} {}.")

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from types import FrameType
 
 from refrain.ops.config.settings import load_settings
-from refrain.ops.run.worker import now_ms
 from refrain.schemas.topics import BY_NAME
+from refrain.streams import time_of_day
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.metrics import Metrics
@@ -53,7 +53,7 @@ def main(source: str, target: str) -> None:
     signal.signal(signal.SIGTERM, end)
     name = f"echo-{source}"
     cluster = KafkaCluster(settings)
-    context = WorkerContext(settings, cluster, Metrics(), lambda: ended, ready, now_ms)
+    context = WorkerContext(settings, cluster, Metrics(), lambda: ended, ready, time_of_day.now_ms)
     # A topic that is not of the table goes by its whole name.
     target = target if target in BY_NAME else f"/{settings.prefix}{target}"
     run_stateless(name, cluster.consumer(source, name), cluster.producer(), Echo(target), context, batch_max=BATCH)

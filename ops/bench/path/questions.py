@@ -83,7 +83,7 @@ def _question(draw: random.Random) -> str:
 
 
 def some_questions(draw: random.Random, count: int) -> list[str]:
-    """So many questions, no two alike."""
+    """`count` random questions."""
     return [_question(draw) for _ in range(count)]
 
 

@@ -23,6 +23,7 @@ from refrain.ops.cluster.connection import reach
 from refrain.ops.terminal.output import counted
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
+from refrain.streams import time_of_day
 from refrain.streams.settings import Settings
 
 MODEL_MS = 50.0
@@ -82,7 +83,7 @@ def run(settings: Settings, plan: PathPlan, tell: Tell) -> dict[str, Any]:
     Raises Unreachable when no broker answers.
     """
     reach(settings)
-    names = _Prefixes(f"bench-{int(time.time() * 1_000):x}-")
+    names = _Prefixes(f"bench-{time_of_day.now_ms():x}-")
     steady = traffic(KNOWN, int(plan.rate * (plan.seconds + plan.warm_s)), plan.seed)
     quick = traffic(KNOWN, plan.requests, plan.seed)
     free = {"REFRAIN_EMBEDDING__BACKEND": "free"}

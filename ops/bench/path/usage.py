@@ -10,7 +10,7 @@ import psutil
 
 from refrain.ops.cluster.broker_process import broker_process, cpu_s
 from refrain.ops.observe.cost import BROKER, MEGABYTE
-from refrain.ops.run.supervisor import read_run
+from refrain.ops.run.state_files import read_run
 from refrain.streams.settings import Settings
 
 

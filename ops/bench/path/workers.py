@@ -14,7 +14,7 @@ from typing import IO
 
 from refrain.ops.bench.processes import child
 from refrain.ops.run.probe import NoAnswer, page
-from refrain.ops.run.supervisor import read_run
+from refrain.ops.run.state_files import read_run
 from refrain.streams.errors import ClusterFailed, WrongSetup
 from refrain.streams.settings import Settings
 

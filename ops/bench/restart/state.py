@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from refrain.ops.bench.shard import EMBEDDER, Layout, entry_of, policy_of
 from refrain.schemas.documents import Meta, ShardPolicy, TableMode
 from refrain.schemas.journal import Tick
 from refrain.schemas.policy import Limits
+from refrain.streams import time_of_day
 from refrain.streams.kafka.interface import Cluster, Outgoing
 from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
@@ -60,7 +60,7 @@ def write_state(cluster: Cluster, plan: RestartPlan) -> None:
 
 def _rows(plan: RestartPlan, partition: int, journal: str) -> Iterator[tuple[bytes, bytes]]:
     """The rows of one shard; its progress comes last, as in every commit."""
-    layout, now_ms = plan.layout, time.time_ns() // 1_000_000
+    layout, now_ms = plan.layout, time_of_day.now_ms()
     policy = policy_of(layout)
     categories = {name: each.model_copy(update={"ttl_ms": TTL_MS}) for name, each in policy.categories.items()}
     lasting = policy.model_copy(update={"categories": categories})

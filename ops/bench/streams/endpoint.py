@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refrain.ops.bench.streams.slow_model import SlowModel
+from refrain.streams import time_of_day
 from refrain.streams.edge.worker import run_edge
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.memory import MemoryCluster
@@ -77,11 +77,11 @@ def _serve(pipe: Connection, folder: str, in_flight_max: int, every_s: float) ->
         ),
     )
     stop = threading.Event()
-    cluster, metrics = MemoryCluster(_now_ms), Metrics()
+    cluster, metrics = MemoryCluster(time_of_day.now_ms), Metrics()
     model = SlowModel(cluster, every_s, stop.is_set)
     threading.Thread(target=_obey, args=(pipe, model, metrics, stop), daemon=True).start()
     model.start()
-    context = WorkerContext(settings, cluster, metrics, stop=stop.is_set, ready=lambda: None, now_ms=_now_ms)
+    context = WorkerContext(settings, cluster, metrics, stop=stop.is_set, ready=lambda: None, now_ms=time_of_day.now_ms)
     run_edge(context, listening=pipe.send)
 
 
@@ -92,7 +92,3 @@ def _obey(pipe: Connection, model: SlowModel, metrics: Metrics, stop: threading.
         else:
             pipe.send(metrics.registry.get_sample_value(order) or 0.0)
     stop.set()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -35,7 +35,7 @@ class StreamsPlan(NamedTuple):
     more: int
     """Asked for beyond that."""
     every_s: float
-    """A piece comes so often."""
+    """Seconds between two pieces of a streamed answer."""
     leaving: float
     """Share of clients that break off."""
 

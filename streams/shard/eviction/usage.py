@@ -47,7 +47,7 @@ class Usage:
         """Offset of the row's valid item in its bucket's heap."""
         self.hits: npt.NDArray[np.int64] = np.zeros(16, dtype=np.int64)
         self.value: npt.NDArray[np.float64] = np.zeros(16, dtype=np.float64)
-        """As it was at the last touch."""
+        """The value as of the last touch."""
         self.latency: npt.NDArray[np.int32] = np.zeros(16, dtype=np.int32)
         self.tokens: npt.NDArray[np.int32] = np.zeros(16, dtype=np.int32)
         self.size: npt.NDArray[np.int32] = np.zeros(16, dtype=np.int32)

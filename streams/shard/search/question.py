@@ -35,7 +35,7 @@ class ShardQuestion(NamedTuple):
     text: bytes
     query: QueryVector | None
     space: str
-    """Whose entries may serve."""
+    """The space (tenant, or `shared`) whose entries may be served."""
     head: PairHead | None
     """The trained head of the category."""
 

@@ -12,7 +12,7 @@ from refrain.ops.config.settings import CONFIG_VARIABLE, DEBUG_VARIABLE
 from refrain.ops.config.sources import FILE_ENDING, fields, is_secret, variables
 from refrain.schemas.base import Part
 from refrain.schemas.messages import MESSAGES
-from refrain.schemas.policy import Strict
+from refrain.schemas.policy import Policy
 from refrain.streams.settings import Settings
 from tests.infra.documents.markdown import Paper, read_paper
 
@@ -95,7 +95,7 @@ def with_secrets(tree: dict[str, Any]) -> dict[str, Any]:
 def messages() -> dict[str, type[Part]]:
     """Every message, and part of one, by its name."""
     assert MESSAGES, "importing it has loaded every message"
-    assert issubclass(Strict, Part)
+    assert issubclass(Policy, Part)
     return {model.__name__: model for model in _below(Part)}
 
 

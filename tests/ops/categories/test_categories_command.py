@@ -16,7 +16,7 @@ from refrain.ops.data.intervals import share
 from refrain.ops.observe import doctor_checks
 from refrain.ops.terminal import exit_codes
 from refrain.schemas.policy import UNCATEGORISED
-from refrain.streams.models.category_artifact import encode_artefact
+from refrain.streams.models.category_artifact import CATEGORY_FILES
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.settings import Classify, Settings
@@ -183,7 +183,7 @@ def test_options_that_name_nothing_are_refused(examples: Path, more: list[str], 
 
 def test_an_artefact_of_another_embedder_is_refused(examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
-    Path("a.json").write_bytes(encode_artefact(artefact()))
+    Path("a.json").write_bytes(CATEGORY_FILES.encode(artefact()))
     given = ["categories", "test", "--artefact", "a.json", "--examples", str(examples)]
     assert main(given) == exit_codes.WRONG_SETUP
     assert "vectors of made-1, the embedder here is free-1" in capsys.readouterr().err
@@ -220,7 +220,7 @@ def test_the_doctor_tells_of_an_artefact_that_cannot_be_read() -> None:
     unset, here, gone = (
         Settings(classify=Classify(categories=path)) for path in (None, Path("a.json"), Path("gone.json"))
     )
-    Path("a.json").write_bytes(encode_artefact(artefact()))
+    Path("a.json").write_bytes(CATEGORY_FILES.encode(artefact()))
     (none,) = doctor_checks.categories(unset)
     (found,) = doctor_checks.categories(here)
     assert "nearest examples" in none.seen

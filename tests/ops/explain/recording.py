@@ -13,7 +13,7 @@ from refrain.schemas.policy import Rule
 from refrain.streams.errors import Forbidden
 from refrain.streams.kafka.interface import Cluster, Outgoing, Reader, Record
 from refrain.streams.kafka.memory import MemoryCluster
-from tests.streams.kafka.wrapped import WrappedCluster
+from refrain.streams.kafka.wrapped import WrappedCluster
 from tests.streams.lookup.test_lookup import NEVER_MS, Stage
 from tests.streams.shard.journal import Journal, policy
 

@@ -8,7 +8,7 @@ import pytest
 from refrain.ops.hits.alignment import Array, Batch, Net, outcome
 from refrain.ops.hits.quantising import Scale, Standard, quantise
 from refrain.streams.models.hit_head import PairHead
-from refrain.streams.models.hit_head_artifact import seal
+from refrain.streams.models.hit_head_artifact import HEAD_FILES
 from tests.streams.models.made_hit_heads import MADE
 
 DIM, WIDTH, HIDDEN, PAIRS, LENGTH = 24, 16, 12, 40, 9
@@ -44,7 +44,9 @@ def test_what_integers_take_off_leaves_the_score_of_the_logit(seed: int) -> None
     scale = Scale(SLOPE, float(evidence[:, 0].mean()) - 200_000 - SLOPE * float(logits.mean()))
     wanted = scale.slope * logits + scale.offset
     largest = float(np.abs(tokens @ made.projection).max())
-    head = PairHead(seal({"embedder": "e", "cap": 300_000, "made": MADE, **quantise(made, largest, STANDARD, scale)}))
+    head = PairHead(
+        HEAD_FILES.seal({"embedder": "e", "cap": 300_000, "made": MADE, **quantise(made, largest, STANDARD, scale)})
+    )
     sides = [head.text_side(each) for each in tokens]
     taken = [head.weight(sides[row], sides[PAIRS + row], *evidence[row].tolist()) for row in range(PAIRS)]
     bounded = np.clip(evidence[:, 0] - evidence[:, 3] - wanted, 0, 300_000)

@@ -10,7 +10,7 @@ import pytest
 
 from refrain.ops.cli import main
 from refrain.ops.terminal import exit_codes
-from refrain.streams.models.hit_head_artifact import encode_head, read_head
+from refrain.streams.models.hit_head_artifact import HEAD_FILES
 from tests.ops.hits.judged import rows, write
 from tests.streams.models.made_hit_heads import head
 
@@ -40,7 +40,7 @@ def test_a_head_learns_what_cosine_cannot_tell_and_is_used_by_evaluate_and_calib
     write(Path("judged.jsonl"), rows(PAIRS))
     assert main(["hits", "train", "judged.jsonl", "--out", "made/head.json", "--json"]) == 0
     trained = told(capsys)
-    made = read_head(Path("made/head.json"))
+    made = HEAD_FILES.read(Path("made/head.json"))
     assert (trained["version"], trained["pairs"], trained["out"]) == (made.version, PAIRS, "made/head.json")
     at_90 = trained["held_out"][0]
     assert at_90["rule"]["recall"] < 0.1
@@ -76,7 +76,7 @@ def test_where_nothing_is_gained_nothing_is_written_unless_it_is_forced(capsys: 
     assert not Path("head.json").exists()
     assert main(["hits", "train", "judged.jsonl", "--out", "head.json", "--force", "--json"]) == 0
     assert told(capsys)["gains"] is False
-    assert read_head(Path("head.json")).made.pairs == 120
+    assert HEAD_FILES.read(Path("head.json")).made.pairs == 120
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_a_head_of_another_embedder_is_refused_naming_both(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(Path("judged.jsonl"), rows(20))
-    Path("head.json").write_bytes(encode_head(head()))
+    Path("head.json").write_bytes(HEAD_FILES.encode(head()))
     assert main([*command, "--head", "head.json"]) == exit_codes.WRONG_SETUP
     said = capsys.readouterr().err
     assert "token vectors of made-1, the embedder here is free-1" in said
 
 
 def test_judged_hits_of_the_system_take_no_head(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("head.json").write_bytes(encode_head(head()))
+    Path("head.json").write_bytes(HEAD_FILES.encode(head()))
     assert main(["calibrate", "--head", "head.json"]) == exit_codes.USAGE
     assert "--head" in capsys.readouterr().err

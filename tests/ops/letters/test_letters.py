@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("refrain.ops.cluster.connection.reach", lambda settings: Admin(made))
     monkeypatch.setattr("refrain.streams.kafka.cluster.KafkaCluster", lambda settings: made)
-    monkeypatch.setattr("refrain.ops.terminal.moments._now_ms", lambda: 6_000)
+    monkeypatch.setattr("refrain.ops.terminal.moments.time_of_day", SimpleNamespace(now_ms=lambda: 6_000))
     return made
 
 

@@ -10,7 +10,7 @@ from refrain.ops.policies.diff import changes
 from refrain.ops.policies.file import read_policy, write_policy
 from refrain.schemas.policy import Policy
 from refrain.streams.errors import BadInput
-from refrain.streams.models.hit_head_artifact import encode_head
+from refrain.streams.models.hit_head_artifact import HEAD_FILES
 from tests.streams.models.made_hit_heads import strict_head
 
 HEAD, OTHER = strict_head(1_000), strict_head(2_000)
@@ -20,7 +20,7 @@ HEAD, OTHER = strict_head(1_000), strict_head(2_000)
 def folder(tmp_path: Path) -> Path:
     """A folder with an artefact in it."""
     (tmp_path / "heads").mkdir()
-    (tmp_path / "heads" / "code.json").write_bytes(encode_head(HEAD))
+    (tmp_path / "heads" / "code.json").write_bytes(HEAD_FILES.encode(HEAD))
     return tmp_path
 
 
@@ -74,7 +74,7 @@ def test_a_head_that_is_not_there_is_named_at_its_line_once(folder: Path, head: 
 
 
 def test_a_damaged_head_is_refused(folder: Path) -> None:
-    (folder / "heads" / "code.json").write_bytes(encode_head(HEAD).replace(b'"cap": 500000', b'"cap": 400000'))
+    (folder / "heads" / "code.json").write_bytes(HEAD_FILES.encode(HEAD).replace(b'"cap": 500000', b'"cap": 400000'))
     assert "is damaged" in mistakes(text("heads/code.json"), folder)
 
 

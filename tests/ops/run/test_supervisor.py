@@ -12,19 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from refrain.ops.run.spawning import Spawn, shared_out, spawner
 from refrain.ops.run.supervisor import (
     END_S,
     PAUSE_S_MAX,
     START_S,
     STEADY_S,
     STILL_S,
-    Spawn,
     Supervisor,
-    is_alive,
-    shared_out,
-    spawner,
 )
 from refrain.ops.terminal.options import Options
 from refrain.streams.metrics import Metrics
@@ -268,7 +266,7 @@ def test_a_worker_does_not_outlive_a_supervisor_that_is_killed() -> None:
     )
     assert parent.returncode == -signal.SIGKILL
     orphan = int(parent.stdout)
-    eventually(lambda: not is_alive(orphan) or _is_zombie(orphan))
+    eventually(lambda: not psutil.pid_exists(orphan) or _is_zombie(orphan))
 
 
 def _is_zombie(pid: int) -> bool:

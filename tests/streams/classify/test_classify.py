@@ -34,7 +34,7 @@ from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.routes import DirectRoute, decode_route
 from refrain.streams.messaging.signed_routes import RouteSigner
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.category_artifact import encode_artefact
+from refrain.streams.models.category_artifact import CATEGORY_FILES
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.runtime.context import WorkerContext
@@ -686,7 +686,7 @@ def test_shards_that_do_not_match_stop_the_worker_at_start(topic: str) -> None:
 
 def test_an_artefact_of_categories_for_another_embedder_stops_the_worker_at_start(tmp_path: Path) -> None:
     path = tmp_path / "categories.json"
-    path.write_bytes(encode_artefact(artefact()))
+    path.write_bytes(CATEGORY_FILES.encode(artefact()))
     settings = settings_of().model_copy(update={"classify": Classify(categories=path)})
     with pytest.raises(WrongSetup, match="vectors of made-1, the embedder here is free-1"):
         run(MemoryCluster(lambda: 0), settings)

@@ -98,3 +98,4 @@ def test_no_stamp_is_too_strange(came_ms: int) -> None:
     share.ask("a", came_ms)
     share.ask("b", SPAN_MS)
     share.deal(0.1)
+    assert share.is_over("a"), "who wants most always is, whatever the stamps say"

@@ -18,7 +18,7 @@ from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers, Target
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.kafka.targets import Targets
-from tests.streams.kafka.wrapped import WrappedCluster
+from refrain.streams.kafka.wrapped import WrappedCluster
 
 COUNTS = {"responses": 8, "/team.replies": 3, "/app-7.answers": 1}
 

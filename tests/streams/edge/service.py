@@ -24,7 +24,8 @@ from refrain.streams.edge.metrics import EdgeMetrics
 from refrain.streams.edge.upstream import Upstream
 from refrain.streams.govern.worker import run_govern
 from refrain.streams.kafka.interface import Outgoing, RebalanceListener, Record
-from refrain.streams.kafka.memory import MemoryCluster, MemoryConsumer
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.memory_clients import MemoryConsumer
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder

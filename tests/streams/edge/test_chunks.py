@@ -61,8 +61,10 @@ def test_tool_calls_get_their_places() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"choices": None}, {"choices": [1]}, {"choices": [{"message": 1}]}])
-def test_an_odd_answer_raises_nothing(body: dict[str, Any]) -> None:
-    list(chunks_of(body, with_usage=True))
+def test_an_odd_answer_still_ends_with_its_usage(body: dict[str, Any]) -> None:
+    *said, end = chunks_of(body, with_usage=True)
+    assert (end["choices"], end["usage"]["total_tokens"]) == ([], 0)
+    assert [each["usage"] for each in said] == [None] * len(said)
 
 
 def test_the_rest_of_a_live_answer_is_what_was_not_said() -> None:

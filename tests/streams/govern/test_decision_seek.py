@@ -10,7 +10,8 @@ from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.decision_seek import READS_MAX, DecisionSeek, JournalPlace
 from refrain.streams.kafka.interface import Outgoing, Record
-from refrain.streams.kafka.memory import MemoryCluster, MemoryReader
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.memory_clients import MemoryReader
 
 PARTITION = 1
 MANY = 100_000

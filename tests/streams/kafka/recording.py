@@ -23,13 +23,14 @@ from refrain.streams.kafka.interface import (
     TransactionalProducer,
     Wanted,
 )
+from refrain.streams.kafka.wrapped import WrappedCluster
 
 
-class RecordingCluster:
+class RecordingCluster(WrappedCluster):
     """Wrapper of a cluster that records its use; topics outside the table (those that begin with `/`) are left out."""
 
     def __init__(self, inner: Cluster) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.groups: dict[str, str] = {}
         """The topic that each consumer group reads."""
         self.scanned: set[str] = set()
@@ -44,66 +45,66 @@ class RecordingCluster:
         return self.scanned | set(self.groups.values())
 
     def producer(self, *, delivery_timeout_ms: int | None = None) -> Producer:
-        return RecordingProducer(self, self.inner.producer(delivery_timeout_ms=delivery_timeout_ms))
+        return RecordingProducer(self, super().producer(delivery_timeout_ms=delivery_timeout_ms))
 
     def transactional(self, name: str) -> TransactionalProducer:
         self.transactional_ids.add(name)
-        return RecordingTransactionalProducer(self, self.inner.transactional(name))
+        return RecordingTransactionalProducer(self, super().transactional(name))
 
     def consumer(
         self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
     ) -> Consumer:
         self.groups[group] = topic
-        return self.inner.consumer(topic, group, listener, from_start=from_start)
+        return super().consumer(topic, group, listener, from_start=from_start)
 
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Record]:
         self.scanned.add(topic)
-        return self.inner.scan(topic, partition, start, stop=stop)
+        return super().scan(topic, partition, start, stop=stop)
 
     def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
         self.scanned.add(topic)
-        return self.inner.sift(topic, spans, wanted)
+        return super().sift(topic, spans, wanted)
 
     def reader(self, topic: str) -> Reader:
         self.scanned.add(topic)
-        return self.inner.reader(topic)
+        return super().reader(topic)
 
     def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> Tail:
         self.scanned.update(places)
-        return self.inner.tail(places, name)
+        return super().tail(places, name)
 
     def poster(self, *, delivery_timeout_ms: int) -> Poster:
-        return RecordingPoster(self, self.inner.poster(delivery_timeout_ms=delivery_timeout_ms))
+        return RecordingPoster(self, super().poster(delivery_timeout_ms=delivery_timeout_ms))
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         self.described[topic] += 1
-        return self.inner.ends(topic)
+        return super().ends(topic)
 
     def end(self, topic: str, partition: int) -> int:
         self.described[topic] += 1
-        return self.inner.end(topic, partition)
+        return super().end(topic, partition)
 
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         self.described[topic] += 1
-        return self.inner.offsets_at(topic, time_ms)
+        return super().offsets_at(topic, time_ms)
 
     def tombstones_ms(self, topic: str) -> int:
         self.configs_read.add(topic)
-        return self.inner.tombstones_ms(topic)
+        return super().tombstones_ms(topic)
 
     def targets(self, topics: Collection[str]) -> Mapping[str, Target]:
         self.configs_read.update(topic for topic in topics if not topic.startswith("/"))
-        return self.inner.targets(topics)
+        return super().targets(topics)
 
     def partitions(self, topic: str) -> int:
         self.described[topic] += 1
-        return self.inner.partitions(topic)
+        return super().partitions(topic)
 
     def topic_id(self, topic: str) -> str:
         self.described[topic] += 1
-        return self.inner.topic_id(topic)
+        return super().topic_id(topic)
 
     def note_written(self, records: Sequence[Outgoing]) -> None:
         """These records are about to be written."""

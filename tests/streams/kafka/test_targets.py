@@ -10,7 +10,7 @@ from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.interface import Outgoing, Target
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.kafka.targets import FRESH_S, MISSING_S, REPLY_FRESH_S, Targets, Unfit
-from tests.streams.kafka.wrapped import WrappedCluster
+from refrain.streams.kafka.wrapped import WrappedCluster
 
 
 class Counting(WrappedCluster):

@@ -45,7 +45,7 @@ from refrain.streams.shard.fold import TIMERS_MAX, fold
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint, Store, digest
 from refrain.streams.store.memory import MemoryStore
-from tests.streams.kafka.wrapped import WrappedCluster
+from tests.streams.kafka.wrapped import WrappedProducers
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, near, new_shard, policy, vector
 from tests.streams.signed import ROUTES
 
@@ -301,11 +301,11 @@ def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(
     stage = Stage()
     stage.journal(made())
     if step == "before_2":
-        cluster = WrappedCluster(stage.cluster, producer=lambda inner: CrashingWriter(inner, after))
+        cluster = WrappedProducers(stage.cluster, producer=lambda inner: CrashingWriter(inner, after))
         crashing = stage.worker(10_000_000, cluster)
     else:
         committed = step == "after_3"
-        cluster = WrappedCluster(stage.cluster, transactional=lambda inner: CrashingCommits(inner, after, committed))
+        cluster = WrappedProducers(stage.cluster, transactional=lambda inner: CrashingCommits(inner, after, committed))
         crashing = stage.worker(1, cluster)
     with pytest.raises(Crash):
         stage.run(crashing)
@@ -388,7 +388,7 @@ def test_the_next_worker_answers_like_the_one_that_died(lost: bool) -> None:
 def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    worker = stage.worker(NEVER_MS, WrappedCluster(stage.cluster, transactional=AbortsOnce))
+    worker = stage.worker(NEVER_MS, WrappedProducers(stage.cluster, transactional=AbortsOnce))
     stage.fold_some(worker)
     assert stage.decisions() == []
     stage.run(worker)
@@ -399,7 +399,7 @@ def test_a_commit_that_an_outage_aborts_goes_into_the_next_one() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
     aborting = partial(AbortsOnce, error=Aborted("not enough replicas"))
-    worker = stage.worker(NEVER_MS, WrappedCluster(stage.cluster, transactional=aborting))
+    worker = stage.worker(NEVER_MS, WrappedProducers(stage.cluster, transactional=aborting))
     stage.fold_some(worker)
     assert stage.decisions() == []
     stage.run(worker)
@@ -410,7 +410,7 @@ def test_a_commit_that_an_outage_aborts_goes_into_the_next_one() -> None:
 def test_a_store_whose_end_was_not_told_reads_on_from_where_it_knows() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    stage.run(stage.worker(1, WrappedCluster(stage.cluster, transactional=ForgetsEnds)))
+    stage.run(stage.worker(1, WrappedProducers(stage.cluster, transactional=ForgetsEnds)))
     assert stage.stores[0].checkpoint().next_offset == 0
     assert dict(stage.stores[0].scan()) == stage.documents(0)
     stage.run(stage.worker())
@@ -445,7 +445,7 @@ def test_a_worker_shows_that_it_is_alive_while_it_waits_for_a_transaction(monkey
     stage.journal(traffic())
     with ThreadPoolExecutor(1) as background:
         worker = LookupWorker(
-            Settings(), WrappedCluster(stage.cluster, transactional=Waits), Metrics(), stage.open_store, "w",
+            Settings(), WrappedProducers(stage.cluster, transactional=Waits), Metrics(), stage.open_store, "w",
             ROUTES, stage.clock, background=background, alive=beat,
         )  # fmt: skip
         stage.fold_some(worker)

@@ -146,7 +146,7 @@ def test_a_record_that_ends_its_worker_when_it_is_read_as_well_is_read_by_nobody
         read.append(record.offset)
         raise Killed
 
-    monkeypatch.setattr(worker_module, "readable", deadly)
+    monkeypatch.setattr("refrain.streams.lookup.skipping.readable", deadly)
     live(stage, tmp_path / "p", 3)
     assert len(read) == 1
     assert set(decisions(stage)) == set(good)

@@ -14,9 +14,9 @@ from refrain.schemas.responses import Response
 from refrain.streams.errors import ClusterFailed, RecordsRefused, RefusedRecord, SendFailed
 from refrain.streams.kafka.interface import Outgoing, Producer, Record, Target, wire_bytes
 from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.wrapped import WrappedCluster
 from refrain.streams.messaging.sending import FittingProducer, fitting_producer, fitting_transactions
 from refrain.streams.metrics import Metrics
-from tests.streams.kafka.wrapped import WrappedCluster
 from tests.streams.messaging.sent_records import (
     HEADERS,
     KINDS,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from refrain.streams.models.category_artifact import Artefact, linear_map, seal
+from refrain.streams.models.category_artifact import CATEGORY_FILES, Artefact, linear_map
 from refrain.streams.vectors import Ints, encode, quantise
 
 DIM = 8
@@ -50,4 +50,4 @@ def content(**changes: Any) -> dict[str, Any]:
 
 
 def artefact(**changes: Any) -> Artefact:
-    return seal(content(**changes))
+    return CATEGORY_FILES.seal(content(**changes))

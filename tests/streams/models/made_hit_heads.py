@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refrain.schemas.hit_heads import HitHead
-from refrain.streams.models.hit_head_artifact import encode_bytes, seal
+from refrain.streams.models.hit_head_artifact import HEAD_FILES, encode_bytes
 from refrain.streams.vectors import Floats
 
 DIM, WIDTH, HIDDEN = 12, 8, 6
@@ -50,7 +50,7 @@ def content(seed: int = 1, **changes: Any) -> dict[str, Any]:
 
 
 def head(seed: int = 1, **changes: Any) -> HitHead:
-    return seal(content(seed, **changes))
+    return HEAD_FILES.seal(content(seed, **changes))
 
 
 def tokens(seed: int, count: int = 7) -> Floats:

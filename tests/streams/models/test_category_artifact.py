@@ -13,14 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.category_artifact import (
-    Artefact,
-    decode_artefact,
-    encode_artefact,
-    linear_map,
-    read_artefact,
-    rows_of,
-)
+from refrain.streams.models.category_artifact import CATEGORY_FILES, Artefact, linear_map, rows_of
 from tests.streams.models.made_categories import DIM, NAMES, artefact
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -28,7 +21,7 @@ NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 def changed(**fields: Any) -> bytes:
     """The file with fields changed, its version as it was."""
-    return json.dumps({**json.loads(encode_artefact(artefact())), **fields}).encode()
+    return json.dumps({**json.loads(CATEGORY_FILES.encode(artefact())), **fields}).encode()
 
 
 @given(floor=NUMBERS, bias=NUMBERS, keep=st.floats(0.5, 0.999))
@@ -36,8 +29,8 @@ def test_what_is_written_reads_back_as_the_same(floor: float, bias: float, keep:
     blend = {"energy": 1 / 3, "nearest": 0.1, "outside": 1e-17, "bias": bias}
     made = {**artefact().made.model_dump(), "keep": keep}
     one = artefact(floor=floor, blend=blend, made=made)
-    assert decode_artefact(encode_artefact(one), "here") == one
-    assert encode_artefact(one) == encode_artefact(artefact(floor=floor, blend=blend, made=made))
+    assert CATEGORY_FILES.decode(CATEGORY_FILES.encode(one), "here") == one
+    assert CATEGORY_FILES.encode(one) == CATEGORY_FILES.encode(artefact(floor=floor, blend=blend, made=made))
 
 
 def test_the_version_changes_with_the_content() -> None:
@@ -77,15 +70,15 @@ def test_weights_are_kept_to_a_part_in_thirty_thousand() -> None:
 )
 def test_a_file_that_is_not_whole_is_refused_with_what_to_do(data: bytes, said: str) -> None:
     with pytest.raises(WrongSetup, match=f"^somewhere is .*{said}.*refrain categories train"):
-        decode_artefact(data, "somewhere")
+        CATEGORY_FILES.decode(data, "somewhere")
 
 
-@given(st.integers(0, len(encode_artefact(artefact())) - 1), st.integers(1, 255))
+@given(st.integers(0, len(CATEGORY_FILES.encode(artefact())) - 1), st.integers(1, 255))
 def test_no_changed_byte_goes_unnoticed(at: int, by: int) -> None:
-    data = bytearray(encode_artefact(artefact()))
+    data = bytearray(CATEGORY_FILES.encode(artefact()))
     data[at] = (data[at] + by) % 256
     try:
-        again = decode_artefact(bytes(data), "here")
+        again = CATEGORY_FILES.decode(bytes(data), "here")
     except WrongSetup:
         return
     assert again == artefact()
@@ -93,7 +86,7 @@ def test_no_changed_byte_goes_unnoticed(at: int, by: int) -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WrongSetup, match=r"gone\.json cannot be read"):
-        read_artefact(tmp_path / "gone.json")
+        CATEGORY_FILES.read(tmp_path / "gone.json")
 
 
 @pytest.mark.parametrize(

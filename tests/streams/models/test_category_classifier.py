@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.category_artifact import encode_artefact
+from refrain.streams.models.category_artifact import CATEGORY_FILES
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.vectors import SCALE
 from tests.streams.models.made_categories import DIM, EMBEDDER, NAMES, artefact, axis
@@ -77,7 +77,7 @@ def test_any_vector_gets_one_of_the_categories_or_none(numbers: list[int]) -> No
 
 def test_an_artefact_of_another_embedder_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "categories.json"
-    path.write_bytes(encode_artefact(artefact()))
+    path.write_bytes(CATEGORY_FILES.encode(artefact()))
     assert load_category_classifier(path, EMBEDDER).version == artefact().version
     with pytest.raises(WrongSetup, match=r"vectors of made-1, the embedder here is other-2: train it again") as error:
         load_category_classifier(path, "other-2")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from refrain.schemas.hit_heads import HitHead
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.hit_head_artifact import decode_bytes, decode_head, encode_bytes, encode_head, read_head
+from refrain.streams.models.hit_head_artifact import HEAD_FILES, decode_bytes, encode_bytes
 from tests.streams.models.made_hit_heads import MADE, NO_EVIDENCE, RECALL, WIDTH, content, head
 
 FULL = {"dim": 384, "width": 64, "hidden": 48}
@@ -23,14 +23,14 @@ HUGE = 10**30
 
 def changed(**fields: Any) -> bytes:
     """The file with fields changed, its version as it was."""
-    return json.dumps({**json.loads(encode_head(head())), **fields}).encode()
+    return json.dumps({**json.loads(HEAD_FILES.encode(head())), **fields}).encode()
 
 
 @given(seed=st.integers(0, 100), sharpness=st.floats(1e-9, 1e3), cap=st.integers(0, 500_000))
 def test_what_is_written_reads_back_as_the_same(seed: int, sharpness: float, cap: int) -> None:
     one = head(seed, sharpness=sharpness, cap=cap)
-    assert decode_head(encode_head(one), "here") == one
-    assert encode_head(one) == encode_head(head(seed, sharpness=sharpness, cap=cap))
+    assert HEAD_FILES.decode(HEAD_FILES.encode(one), "here") == one
+    assert HEAD_FILES.encode(one) == HEAD_FILES.encode(head(seed, sharpness=sharpness, cap=cap))
 
 
 def test_the_version_changes_with_the_content() -> None:
@@ -72,7 +72,7 @@ def test_a_head_of_full_size_fits_into_a_policy() -> None:
 )
 def test_a_file_that_is_not_whole_is_refused_with_what_to_do(data: bytes, said: str) -> None:
     with pytest.raises(WrongSetup, match=f"^somewhere is .*{said}.*refrain hits train"):
-        decode_head(data, "somewhere")
+        HEAD_FILES.decode(data, "somewhere")
 
 
 @pytest.mark.parametrize(
@@ -109,15 +109,15 @@ def test_a_file_that_is_not_whole_is_refused_with_what_to_do(data: bytes, said: 
 )
 def test_each_damaged_field_is_refused_by_its_name(field: str, value: Any, said: str) -> None:
     with pytest.raises(WrongSetup, match=f"somewhere is damaged: .*({said})"):
-        decode_head(changed(**{field: value}), "somewhere")
+        HEAD_FILES.decode(changed(**{field: value}), "somewhere")
 
 
-@given(st.integers(0, len(encode_head(head())) - 1), st.integers(1, 255))
+@given(st.integers(0, len(HEAD_FILES.encode(head())) - 1), st.integers(1, 255))
 def test_no_changed_byte_goes_unnoticed(at: int, by: int) -> None:
-    data = bytearray(encode_head(head()))
+    data = bytearray(HEAD_FILES.encode(head()))
     data[at] = (data[at] + by) % 256
     try:
-        again = decode_head(bytes(data), "here")
+        again = HEAD_FILES.decode(bytes(data), "here")
     except WrongSetup:
         return
     assert again == head()
@@ -125,9 +125,9 @@ def test_no_changed_byte_goes_unnoticed(at: int, by: int) -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WrongSetup, match=r"gone\.json cannot be read"):
-        read_head(tmp_path / "gone.json")
-    (tmp_path / "here.json").write_bytes(encode_head(head()))
-    assert read_head(tmp_path / "here.json") == head()
+        HEAD_FILES.read(tmp_path / "gone.json")
+    (tmp_path / "here.json").write_bytes(HEAD_FILES.encode(head()))
+    assert HEAD_FILES.read(tmp_path / "here.json") == head()
 
 
 def test_its_model_is_closed() -> None:
@@ -142,4 +142,4 @@ def test_rows_of_bytes_read_back_as_they_were() -> None:
 
 def test_a_file_that_has_no_end_is_no_artefact() -> None:
     with pytest.raises(WrongSetup, match="has more than 256 MB"):
-        read_head(Path("/dev/zero"))
+        HEAD_FILES.read(Path("/dev/zero"))

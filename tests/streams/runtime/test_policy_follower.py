@@ -115,7 +115,7 @@ def test_a_look_that_was_stopped_tells_nothing(cluster: Watched) -> None:
 
 def test_without_a_policy_none_is_known(cluster: Watched) -> None:
     with PolicyFollower(cluster, Metrics(), "classify", interval_s=0.001) as policies:
-        assert policies.current is None
+        assert policies.leased().policy is None
 
 
 def test_the_last_policy_is_known_at_once_and_a_new_one_soon(cluster: Watched) -> None:
@@ -123,10 +123,10 @@ def test_the_last_policy_is_known_at_once_and_a_new_one_soon(cluster: Watched) -
     publish(cluster, in_force(2).encode())
     metrics = Metrics()
     with PolicyFollower(cluster, metrics, "classify", interval_s=0.001) as policies:
-        assert policies.current == in_force(2)
+        assert policies.leased().policy == in_force(2)
         publish(cluster, in_force(7).encode())
         cluster.await_reads()
-        assert policies.current == in_force(7)
+        assert policies.leased().policy == in_force(7)
     assert metrics.registry.get_sample_value("refrain_policy_version") == 7
 
 
@@ -138,7 +138,7 @@ def test_a_policy_that_cannot_be_read_leaves_the_last_one_in_use(cluster: Watche
     publish(cluster, value)
     follower.read()
     follower.read()
-    assert follower.current == in_force(1)
+    assert follower.leased().policy == in_force(1)
     counted = [sample for family in metrics.refused.collect() for sample in family.samples if sample.value == 1]
     assert [sample.labels["processor"] for sample in counted if sample.name.endswith("_total")] == ["classify"]
 
@@ -148,11 +148,11 @@ def test_a_broker_that_is_away_for_a_while_is_waited_for(cluster: Watched) -> No
     with PolicyFollower(cluster, Metrics(), "classify", interval_s=0.001) as policies:
         cluster.broken = True
         cluster.await_reads()
-        assert policies.current == in_force(1)
+        assert policies.leased().policy == in_force(1)
         publish(cluster, in_force(2).encode())
         cluster.broken = False
         cluster.await_reads()
-        assert policies.current == in_force(2)
+        assert policies.leased().policy == in_force(2)
 
 
 def test_within_its_lease_a_policy_is_used_without_another_look(cluster: Watched) -> None:
@@ -163,7 +163,7 @@ def test_within_its_lease_a_policy_is_used_without_another_look(cluster: Watched
     publish(cluster, in_force(2).encode())
     looks = cluster.looks
     clock.now_s += LEASE_S - 0.01
-    assert follower.current == in_force(1)
+    assert follower.leased().policy == in_force(1)
     assert cluster.looks == looks
 
 
@@ -176,7 +176,7 @@ def test_a_worker_that_stood_still_does_not_act_by_an_old_policy(cluster: Watche
     clock.now_s += LEASE_S
     assert not follower.lease_runs(known)
     assert follower.last == known
-    assert follower.current == in_force(2)
+    assert follower.leased().policy == in_force(2)
 
 
 def test_an_old_policy_that_cannot_be_looked_up_again_is_not_used(cluster: Watched) -> None:
@@ -185,10 +185,10 @@ def test_an_old_policy_that_cannot_be_looked_up_again_is_not_used(cluster: Watch
     follower = PolicyFollower(cluster, Metrics(), "classify", clock=clock)
     follower.read()
     cluster.broken = True
-    assert follower.current == in_force(1)
+    assert follower.leased().policy == in_force(1)
     clock.now_s += LEASE_S
     with pytest.raises(ClusterFailed):
-        _ = follower.current
+        _ = follower.leased().policy
 
 
 def test_a_lease_begins_before_the_look() -> None:

@@ -165,6 +165,13 @@ def forward_id(folded: FoldResult) -> str:
     return (only.key or b"").decode()
 
 
+def ready(journal: Journal, **category: Any) -> Shard:
+    """A shard with a policy."""
+    shard = new_shard()
+    fold(shard, journal.policy(**category))
+    return shard
+
+
 def remembered(journal: Journal, shard: Shard, text: str, vector: str | None, **fields: Any) -> None:
     """Ask a question and answer it, so that the shard stores the answer."""
     asked = fold(shard, journal.ask(text, vector, **fields))

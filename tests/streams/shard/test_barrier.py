@@ -22,11 +22,6 @@ UNTELLABLE = [
 SECRET = "my secret diagnosis"
 
 
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
 @pytest.mark.parametrize("reply", UNTELLABLE, ids=["key", "header"])
 def test_a_key_or_header_that_is_none_costs_nobody_who_waits_an_answer(journal: Journal, reply: Reply) -> None:
     shard = new_shard()

@@ -21,11 +21,6 @@ FIRST, SECOND, THIRD = "how?", "how so?", "but how?"
 PLACES = {FIRST: at(1), SECOND: at(1, 0.1), THIRD: at(1, 0.0, 0.1)}
 
 
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
 def ready(journal: Journal, **category: Any) -> Shard:
     """A shard whose category asks for a second question."""
     shard = new_shard()

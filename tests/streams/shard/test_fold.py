@@ -31,11 +31,6 @@ from tests.streams.shard.journal import (
 )
 
 
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
 def test_the_first_question_is_forwarded_and_its_answer_goes_to_the_requester(journal: Journal) -> None:
     shard = new_shard()
     fold(shard, journal.policy())

@@ -24,11 +24,6 @@ CUT_OFF: dict[str, Any] = {"finish_reason": "length"}
 TOOL_CALL: dict[str, Any] = {"message": {"tool_calls": [{"id": "1"}]}, "finish_reason": "tool_calls"}
 
 
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
 def ready(journal: Journal, **category: Any) -> tuple[Shard, str]:
     """A shard where r0 is on its way to the model, r1 waits for it in the same words and r2 in others."""
     shard = new_shard()

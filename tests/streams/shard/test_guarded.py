@@ -20,11 +20,6 @@ ON, OFF = "How do I turn on the alarm?", "How do I turn off the alarm?"
 ON_AGAIN = "How can I turn on the alarm?"
 
 
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
 def ready(journal: Journal, text: str = ON, **category: Any) -> Shard:
     """A shard with a policy and one answer."""
     shard = new_shard()

@@ -31,11 +31,6 @@ def side(head: HitHead, *tokens: int) -> TextSide:
     return TextSide(hit_head=head.version, tokens=encode_bytes(rows))
 
 
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
 def ready(journal: Journal, head: HitHead, kept: TextSide | None, **category: Any) -> Shard:
     """A shard with a head in force and one answer."""
     shard = new_shard()

@@ -21,11 +21,6 @@ from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, forward_id
 from tests.streams.shard.journal import vector as at
 
 
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
 def ready(journal: Journal, **category: Any) -> Shard:
     """A shard with a policy and one answer."""
     shard = new_shard()

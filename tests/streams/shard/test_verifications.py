@@ -40,11 +40,6 @@ TIMEOUT_MS = 500
 
 
 @pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
-@pytest.fixture
 def shard(journal: Journal) -> Shard:
     """A shard with a strict policy and one answer."""
     return ready(journal)

@@ -13,24 +13,12 @@ from refrain.streams.shard.fold import fold, next_timer_ms
 from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint
-from tests.streams.shard.journal import JOURNAL_ID, Journal, forward_id, near, new_shard, responses
+from tests.streams.shard.journal import JOURNAL_ID, Journal, forward_id, near, ready, responses
 from tests.streams.shard.journal import vector as at
 
 Json = dict[str, Any]
 LOGPROBS = {"content": [{"token": "so", "logprob": -0.1, "bytes": [115, 111], "top_logprobs": []}], "refusal": None}
 SORRY = "I'm sorry, but I can't help with that."
-
-
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
-def ready(journal: Journal, **category: Any) -> Shard:
-    """A shard with a policy."""
-    shard = new_shard()
-    fold(shard, journal.policy(**category))
-    return shard
 
 
 def answered(journal: Journal, shard: Shard, body: Json, text: str = "how?", vector: str | None = None) -> list[Json]:

@@ -17,6 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from refrain.schemas.documents import Meta
 from refrain.streams.errors import SnapshotUnusable, StoreUnusable, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.kafka.wrapped import WrappedCluster
 from refrain.streams.lookup.restore import restore
 from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import META_KEY
@@ -34,7 +35,6 @@ from refrain.streams.store.interface import Store, digest
 from refrain.streams.store.memory import MemoryStore
 from refrain.streams.store.rocksdb import RocksStore
 from refrain.streams.vectors import Floats
-from tests.streams.kafka.wrapped import WrappedCluster
 from tests.streams.lookup.test_lookup import Stage, moving, traffic
 from tests.streams.shard.journal import JOURNAL_ID, Journal, policy, vector
 

@@ -15,10 +15,10 @@ from refrain.ops.cli import application
 from refrain.ops.cluster import connection
 from refrain.streams.kafka import cluster as kafka
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.kafka.wrapped import WrappedCluster
 from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.store.interface import digest
 from tests.ops.audit.test_partition import recorded, rewrite, rows
-from tests.streams.kafka.wrapped import WrappedCluster
 from tests.streams.lookup.test_lookup import Stage, moving, traffic
 
 

@@ -40,11 +40,6 @@ def imported(journal: Journal, version: int, text: str = "q", **fields: Any) -> 
 
 
 @pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
-@pytest.fixture
 def shard(journal: Journal) -> Shard:
     one = new_shard()
     fold(one, journal.policy(quota={"cap": 3}, ttl_ms=LIFE_MS))

@@ -33,22 +33,11 @@ from tests.streams.shard.journal import (
     near,
     new_shard,
     policy,
+    ready,
     remembered,
     responses,
     vector,
 )
-
-
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
-def ready(journal: Journal, **category: Any) -> Shard:
-    """A shard with a policy."""
-    shard = new_shard()
-    fold(shard, journal.policy(**category))
-    return shard
 
 
 def invalidate(journal: Journal, shard: Shard, version: int = 1, **what: Any) -> FoldResult:
