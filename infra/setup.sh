@@ -1,6 +1,10 @@
 # Sourced by up, test and bench: the virtual environment at the root, and what a local broker needs.
 # Needs `root`, the repository's folder. Everything it says goes to standard error.
 
+# Every worker, command and test is a process of its own that imports the same files, and uv leaves it to the first of
+# them to compile each. Where Python is told to keep nothing of that, as images and CI do, each process compiles anew.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 78; }
 

@@ -18,8 +18,8 @@ FAULT_RUN = b"mark.simulation"
 
 
 def workers(cores: int, memory_bytes: int) -> int:
-    """How many workers `-n auto` starts on a machine."""
-    return max(1, min(WORKERS_MAX, cores, memory_bytes // WORKER_BYTES))
+    """How many workers `-n auto` starts on a machine: one more than cores, since what meets a broker mostly waits."""
+    return max(1, min(WORKERS_MAX, cores + 1, memory_bytes // WORKER_BYTES))
 
 
 def in_order(items: Sequence[pytest.Item], waiting: Collection[Path]) -> list[pytest.Item]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from refrain.ops.data.intervals import PLACES
 from refrain.ops.quality.precision import (
+    DRAWS,
     PRECISIONS,
     THRESHOLDS,
     Best,
@@ -62,11 +63,11 @@ def pooled_figures(stages: Mapping[str, Mapping[str, Labelled]]) -> dict[str, An
     return {way: {stage: figures_of(found[way]) for stage, found in by_stage.items()} for way in (EACH_FILE, EACH_PAIR)}
 
 
-def figures_of(pool: Pool, precisions: Sequence[float] = PRECISIONS) -> dict[str, Any]:
-    """All figures of one pool, for JSON."""
+def figures_of(pool: Pool, precisions: Sequence[float] = PRECISIONS, draws: int = DRAWS) -> dict[str, Any]:
+    """All figures of one pool, for JSON; its intervals are those of so many draws."""
     return {
         "thresholds": list(_at_thresholds(pool)),
-        "best_recall": [_best_to_json(best, pool) for best in _best_recalls(pool, precisions)],
+        "best_recall": [_best_to_json(best, pool) for best in _best_recalls(pool, precisions, draws)],
     }
 
 
@@ -75,8 +76,8 @@ def curve_of(pool: Pool) -> tuple[list[float], list[float]]:
     return curve(pool.pairs, pool.strata)
 
 
-def _best_recalls(pool: Pool, precisions: Sequence[float]) -> list[Best]:
-    return best_recalls(pool.pairs, precisions, strata=pool.strata)
+def _best_recalls(pool: Pool, precisions: Sequence[float], draws: int) -> list[Best]:
+    return best_recalls(pool.pairs, precisions, draws, strata=pool.strata)
 
 
 def _at_thresholds(pool: Pool) -> Iterator[dict[str, Any]]:

@@ -135,7 +135,8 @@ def _holds(target: Target, topic: str, needle: bytes) -> bool:
         # Batches that nobody can read may lie there.
         passing = assigned(consumer, {name: topic}, raw_fetch(target.settings), places)
         ended: set[int | None] = set()
-        until = time.monotonic() + READ_S
+        # What cannot be read is passed over by its silence: seconds each, on a machine that others use as well.
+        until = time.monotonic() + target.wait_s
         while len(ended) < len(places):
             if time.monotonic() > until:
                 raise RuntimeError(f"{topic} could not be read to its end")

@@ -1,8 +1,10 @@
-"""What `infra/setup.sh` makes of pip's settings: uv installs from where pip would, or pip does."""
+"""What `infra/setup.sh` makes of pip's settings: uv installs from where pip would, or pip does; bytecode is kept."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,11 @@ def test_what_is_set_for_uv_wins(tmp_path: Path) -> None:
 def test_where_pip_is_told_what_uv_would_not_know_pip_installs(setting: str, tmp_path: Path) -> None:
     follows, _ = told(["global.timeout='60'", setting], tmp_path)
     assert not follows
+
+
+def test_what_one_process_compiles_the_next_need_not_whatever_python_is_told(tmp_path: Path) -> None:
+    (tmp_path / "imported.py").write_text("")
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
+    script = f"set -eu; root='{tmp_path}'; . '{SETUP}'; cd '{tmp_path}'; '{sys.executable}' -c 'import imported'"
+    subprocess.run(["bash", "-c", script], check=True, env={**kept, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert len([*tmp_path.glob("__pycache__/imported.*.pyc")]) == 1

@@ -21,7 +21,7 @@ from typing import Self
 ROUND_S = 0.02
 BREATH_S = 0.2
 """Between an end and the next start, so that a worker that cannot start does not take the machine."""
-READY_S = 60.0
+READY_S = 180.0
 DRAIN_S = 20.0
 PROBE_S = 0.3
 ENDS_WELL = frozenset({0, 69, 75, -signal.SIGKILL})

@@ -24,6 +24,7 @@ from refrain.schemas.responses import Response
 from tests.simulation import checks, traffic
 from tests.simulation.audited import check_audits
 from tests.simulation.bench import SESSION_MS, Bench, Run, Step, opened, wait_until
+from tests.simulation.cluster import READY_S
 from tests.simulation.expiry import delete_stores, expire_tombstones, put_old_stores_back, set_stores_aside
 from tests.simulation.faults import PROCESSORS, plan
 from tests.simulation.operator import Operator
@@ -100,7 +101,7 @@ def _put_policy_in_force(bench: Bench) -> None:
     before = client.in_force()
     expected = None if before is None else before.version
     client.send(SetPolicy(who="fault run", policy=_policy(bench.run), expected_version=expected))
-    client.wait(30.0)
+    client.wait(READY_S)
 
 
 def _policy(run: Run) -> Policy:

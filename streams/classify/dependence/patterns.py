@@ -60,9 +60,10 @@ class Pattern(NamedTuple):
         return None
 
 
-def patterns(name: str) -> list[Pattern]:
-    """The patterns of the list `words/NAME.txt`. Raises ValueError for a class of words that there is not."""
-    return [_pattern(number, line.split()) for number, line in enumerate(lexicon.lines(name, FOLDER))]
+@cache
+def patterns(name: str) -> tuple[Pattern, ...]:
+    """The patterns of the list `words/NAME.txt`, made once. Raises ValueError where a class of words is not known."""
+    return tuple(_pattern(number, line.split()) for number, line in enumerate(lexicon.lines(name, FOLDER)))
 
 
 def search(patterns: Sequence[Pattern], wording: str) -> Iterator[Match]:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from refrain.ops.cli import main
+from refrain.ops.hits import train
 from refrain.ops.terminal import exit_codes
 from refrain.streams.models.hit_head_artifact import HEAD_FILES
 from tests.ops.hits.judged import rows, write
 from tests.streams.models.made_hit_heads import head
 
 PAIRS = 200
+LOOKS = 3
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +37,10 @@ def best(report: dict[str, Any], stage: str) -> float:
 
 
 def test_a_head_learns_what_cosine_cannot_tell_and_is_used_by_evaluate_and_calibrate(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # So clear a difference is learned early: further steps only make the head surer, in many times the time.
+    monkeypatch.setattr(train, "LOOKS", train.LOOKS[:LOOKS])
     write(Path("judged.jsonl"), rows(PAIRS))
     assert main(["hits", "train", "judged.jsonl", "--out", "made/head.json", "--json"]) == 0
     trained = told(capsys)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from refrain.streams.guards import MICROS, GuardTerms, read, weigh
 from tests.streams.guards.verdicts import LEAST
+from tests.tables import table
 
 ALMOST_EQUAL = 0.97
-_LANGUAGES: dict[str, dict[str, list[list[str]]]] = yaml.safe_load(
-    (Path(__file__).parent / "foreign.yaml").read_text(encoding="utf-8")
-)
+_LANGUAGES: dict[str, dict[str, list[list[str]]]] = table(Path(__file__).parent / "foreign.yaml")
 
 
 def is_served(a: str, b: str) -> bool:

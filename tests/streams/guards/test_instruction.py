@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from refrain.schemas.policy import Guard, Strictness
 from refrain.streams.errors import WrongSetup
@@ -17,9 +16,10 @@ from refrain.streams.guards import GuardTerms, read, weigh
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Embedding
 from tests.streams.guards.verdicts import LEAST, refuses, score
+from tests.tables import table
 
 Pair = tuple[str, str]
-_LIST: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "beside.yaml").read_text(encoding="utf-8"))
+_LIST: dict[str, Any] = table(Path(__file__).parent / "beside.yaml")
 QUESTIONS: list[str] = _LIST["questions"]
 BESIDE: dict[str, list[str]] = _LIST["beside"]
 SHARE = 3 / 155

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from refrain.schemas.policy import Guard
-from refrain.streams.guards import MICROS, GuardTerms, Reading, Verdict, read, weigh
+from refrain.streams.guards import MICROS, Evidence, GuardTerms, Reading, Verdict, read, weigh
 
 LEAST = 0.83
 """The lowest threshold of the default policy; a score below it serves nobody."""
@@ -30,6 +31,12 @@ def refuses(guard: Guard, a: str, b: str) -> bool:
 
 def score(a: str, b: str, similarity: float) -> float:
     """What the evidence leaves of a similarity at normal strictness; both orders must agree."""
+    return max(0, _weighed(a, b).score(similarity)) / MICROS
+
+
+@cache
+def _weighed(a: str, b: str) -> Evidence:
+    """What guards make of a pair, whatever its similarity: tables are asked at several thresholds."""
     there, back = weigh(GuardTerms(), read(a), read(b)), weigh(GuardTerms(), read(b), read(a))
     assert (there.penalty, there.refused is None) == (back.penalty, back.refused is None), (a, b, there, back)
-    return max(0, there.score(similarity)) / MICROS
+    return there

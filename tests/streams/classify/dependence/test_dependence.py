@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from refrain.schemas.base import Dependence
 from refrain.streams.classify.dependence import dependence_of
+from tests.tables import table
 
 FOLDER = Path(__file__).parent
-SENTENCES: dict[str, list[str]] = yaml.safe_load((FOLDER / "sentences.yaml").read_text(encoding="utf-8"))
-HELD_OUT: dict[str, list[str]] = yaml.safe_load((FOLDER / "held_out.yaml").read_text(encoding="utf-8"))
-CHINESE: dict[str, dict[str, list[str]]] = yaml.safe_load((FOLDER / "chinese.yaml").read_text(encoding="utf-8"))
+SENTENCES: dict[str, list[str]] = table(FOLDER / "sentences.yaml")
+HELD_OUT: dict[str, list[str]] = table(FOLDER / "held_out.yaml")
+CHINESE: dict[str, dict[str, list[str]]] = table(FOLDER / "chinese.yaml")
 DEMO = Path(__file__).resolve().parents[4] / "infra" / "demo" / "demo.yaml"
 
 
@@ -65,7 +65,7 @@ def test_words_without_blanks_between_them_are_told_as_they_are_written() -> Non
 
 
 def test_what_the_demo_keeps_depends_on_nothing() -> None:
-    asked = yaml.safe_load(DEMO.read_text(encoding="utf-8"))["questions"]
+    asked = table(DEMO)["questions"]
     kept = [each["question"] for each in asked if each["expect"] != "bypass"]
     assert [text for text in kept if found(text).volatile or found(text).personal] == []
 

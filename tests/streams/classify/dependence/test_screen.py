@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from refrain.streams.classify.dependence.patterns import patterns, search
 from refrain.streams.classify.dependence.screen import Screen
 from refrain.streams.classify.dependence.wording import wording, words_of
+from tests.tables import table
 
 FOLDER = Path(__file__).parent
 NAMES = (
@@ -38,7 +38,7 @@ def lost(words: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("name", ["sentences", "held_out"])
 def test_no_match_in_a_sentence_is_lost(name: str) -> None:
-    lists: dict[str, list[str]] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    lists: dict[str, list[str]] = table(FOLDER / f"{name}.yaml")
     texts = [text for of in lists.values() for text in of]
     assert [text for text in texts if lost(words_of(text))] == []
 
@@ -59,4 +59,4 @@ def test_a_pattern_is_a_candidate_once_each_of_its_words_is_there() -> None:
 
 def test_candidates_keep_the_order_of_their_lines() -> None:
     found = Screen("volatile").candidates(OWN_WORDS)["volatile"]
-    assert list(found) == LISTS["volatile"] == sorted(LISTS["volatile"], key=lambda each: each.number)
+    assert tuple(found) == LISTS["volatile"] == tuple(sorted(LISTS["volatile"], key=lambda each: each.number))
