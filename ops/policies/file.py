@@ -108,11 +108,11 @@ class _Lines:
 
     def _children(self, node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         if id(node) not in self._below:
-            self._below[id(node)] = _children(node)
+            self._below[id(node)] = children_of(node)
         return self._below[id(node)]
 
 
-def _children(node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+def children_of(node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     """Key and value of all that is in a table or list; an item of a list is its own key."""
     if isinstance(node, yaml.MappingNode):
         # Of a key that stands twice the first counts.

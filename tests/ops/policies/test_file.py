@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from refrain.ops.policies import file
 from refrain.ops.policies.diff import changes
-from refrain.ops.policies.file import read_policy, write_policy
+from refrain.ops.policies.file import children_of, read_policy, write_policy
 from refrain.schemas.policy import (
     POLICY_BYTES_MAX,
     POLICY_PARTS_MAX,
@@ -205,8 +206,12 @@ def test_more_parts_than_any_policy_has_room_for_are_refused_where_they_begin(
 
 def test_a_file_of_many_mistakes_is_looked_at_once_for_their_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[object] = []
-    children = file._children
-    monkeypatch.setattr(file, "_children", lambda node: looked.append(node) or children(node))
+
+    def looking(node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        looked.append(node)
+        return children_of(node)
+
+    monkeypatch.setattr(file, "children_of", looking)
     found = mistakes("categories:\n" + "\n".join(f"  c{at}: {{ttl: 1}}" for at in range(50)))
     assert [line.split(":")[0] for line in found] == [str(at + 2) for at in range(50)]
     assert len(looked) == 52
