@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from refrain.schemas.topics import BY_NAME, MESSAGE_BYTES_MAX
 from refrain.streams.errors import Fenced, OffsetLost, RecordsRefused, RefusedRecord, WrongSetup
-from refrain.streams.kafka.incarnation import TopicMadeAnew
+from refrain.streams.kafka.incarnation import TopicMadeAnew, partition_gone
 from refrain.streams.kafka.interface import (
     EndOffsets,
     GroupMetadata,
@@ -407,6 +407,8 @@ class MemoryTail:
     def __init__(self, cluster: MemoryCluster, places: Mapping[str, Collection[int] | None]) -> None:
         self._cluster = cluster
         self._next: dict[tuple[str, int], int] = {}
+        self._wanted = dict(places)
+        self._ids = {topic: cluster.topic_id(topic) for topic in places}
         for topic, wanted in places.items():
             ends = cluster.ends(topic)
             for number in ends if wanted is None else wanted:
@@ -416,6 +418,7 @@ class MemoryTail:
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         with self._cluster.appended:
+            self._look()
             self._cluster.appended.wait_for(self._is_behind, timeout_s)
             out: list[Record] = []
             for (topic, number), at in self._next.items():
@@ -432,6 +435,17 @@ class MemoryTail:
 
     def close(self) -> None:
         pass
+
+    def _look(self) -> None:
+        for topic, wanted in self._wanted.items():
+            if self._ids[topic] == self._cluster.topic_id(topic):
+                continue
+            self._ids[topic], count = self._cluster.topic_id(topic), self._cluster.partitions(topic)
+            gone = next((number for number in wanted or () if number >= count), None)
+            if gone is not None:
+                raise partition_gone(topic, gone, count)
+            others = {place: at for place, at in self._next.items() if place[0] != topic}
+            self._next = others | {(topic, number): 0 for number in (range(count) if wanted is None else wanted)}
 
     def _is_behind(self) -> bool:
         return any(len(self._cluster.topic(topic).records[number]) > at for (topic, number), at in self._next.items())
