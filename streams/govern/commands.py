@@ -159,7 +159,8 @@ def put_in_force(
     if version is not None and record.offset <= version:
         raise Refusal(
             RefusalCode.STALE_COMMAND,
-            f"it is command {record.offset}, and {version} is in force: it was read again, or `control` was made anew",
+            f"it is command {record.offset}, and {version} is in force: it was read again, or `control` was made anew"
+            " (then run `refrain policies resume`)",
         )
     if command.expected_version is not None and command.expected_version != version:
         raise Refusal(
