@@ -24,10 +24,10 @@ from refrain.ops.terminal.choices import suggest_choices
 from refrain.ops.terminal.flags import plain_flags
 from refrain.ops.terminal.help_text import flow_help
 from refrain.ops.terminal.options import Options
-from refrain.ops.terminal.streams import drop_output, prepare_streams, why_unwritable
+from refrain.ops.terminal.streams import ReaderGone, finish_output, prepare_streams
 from refrain.ops.terminal.usage import tell_as_usage
 from refrain.ops.terminal.values import check_values
-from refrain.streams.errors import RefrainError
+from refrain.streams.errors import FileUnwritable, RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)
 
@@ -88,7 +88,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from refrain.streams.metrics import build_version
 
-        typer.echo(build_version())
+        output.say(build_version())
         raise typer.Exit
 
 
@@ -140,30 +140,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named = command_of(given)
     # A shell that completes a line asks for the options of any command.
     loaded = application(named) if named is not None or COMPLETING in os.environ else listing()
-    command = _end_with_reader(
-        flow_help(plain_flags(check_values(suggest_choices(tell_as_usage(get_command(loaded))))))
-    )
+    command = flow_help(plain_flags(check_values(suggest_choices(tell_as_usage(get_command(loaded))))))
     code = _run(command, given, started_s, debug=debug)
-    why = why_unwritable()
-    return code if why is None else _unwritable(why)
-
-
-def _end_with_reader(command: Any) -> Any:
-    """Let a command end well when whoever read its output has gone (`| head`); returns the command.
-
-    Nothing is left to say then, and nowhere to say it. The parser of the command line would call it a failure.
-    """
-    invoke = command.invoke
-
-    def read(context: Any) -> Any:
-        try:
-            return invoke(context)
-        except BrokenPipeError as gone:
-            drop_output()
-            raise typer.Exit(exit_codes.OK) from gone
-
-    command.invoke = read
-    return command
+    try:
+        finish_output()
+    except FileUnwritable as error:
+        return _told(error)
+    except ReaderGone:
+        pass
+    return code
 
 
 def _run(command: Any, given: Sequence[str], started_s: float, *, debug: bool) -> int:
@@ -177,11 +162,12 @@ def _run(command: Any, given: Sequence[str], started_s: float, *, debug: bool) -
             if leaving.code is None
             else exit_codes.FAILED
         )
+    except ReaderGone:
+        return exit_codes.OK
     except RefrainError as error:
         if debug:
             raise
-        output.hint(f"refrain: {error}")
-        return exit_codes.code_of(error)
+        return _told(error)
     except Exception as error:
         if debug:
             raise
@@ -189,9 +175,9 @@ def _run(command: Any, given: Sequence[str], started_s: float, *, debug: bool) -
     return exit_codes.OK
 
 
-def _unwritable(why: str) -> int:
-    output.hint(f"refrain: the output cannot be written: {why}")
-    return exit_codes.USAGE
+def _told(error: RefrainError) -> int:
+    output.hint(f"refrain: {error}")
+    return exit_codes.code_of(error)
 
 
 def _unforeseen(error: Exception) -> int:
@@ -201,8 +187,6 @@ def _unforeseen(error: Exception) -> int:
         named = output.safe(os.fsdecode(error.filename), NAME_CHARS)
         output.hint(f"refrain: {named}: {error.strerror}: name another file")
         return exit_codes.USAGE
-    if isinstance(error, OSError) and (why := why_unwritable()) is not None:
-        return _unwritable(why)
     from refrain.ops.run.logs import error_line
 
     output.hint(f"refrain: unexpected {error_line(error)}: run again with --debug for the traceback")

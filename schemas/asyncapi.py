@@ -148,6 +148,7 @@ _HEADERS: dict[str, Tree] = {
         dead_letters.HEADER_OFFSET: _text("Its offset."),
         dead_letters.HEADER_REASON: _text("A code, a colon, and what is wrong."),
         dead_letters.HEADER_PROCESSOR: _text("The processor that refused it."),
+        dead_letters.HEADER_ID: _text("Which letter it is: one that was written twice has the same."),
         dead_letters.HEADER_LEFT_OUT: _text("What of the original was too large or unreadable."),
         dead_letters.HEADER_TARGET: _text("The topic that did not take what was to be sent there."),
     },

@@ -14,7 +14,9 @@ HEADER_OFFSET = "refrain.dead.offset"
 HEADER_REASON = "refrain.dead.reason"
 """A code of `Refusal`, a colon, and what is wrong."""
 HEADER_PROCESSOR = "refrain.dead.processor"
-HEADERS = (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET, HEADER_REASON, HEADER_PROCESSOR)
+HEADER_ID = "refrain.dead.id"
+"""Which letter it is: one that was written twice, since its worker ended before it could note that, has the same."""
+HEADERS = (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET, HEADER_REASON, HEADER_PROCESSOR, HEADER_ID)
 """The headers that every dead letter has."""
 HEADER_LEFT_OUT = "refrain.dead.left_out"
 """What of the original was too large or unreadable: `headers`, or `headers, key, value` with size and digest."""

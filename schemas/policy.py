@@ -26,6 +26,8 @@ from refrain.schemas.hit_heads import HitHead
 
 POLICY_BYTES_MAX = 1_000_000
 """The largest policy record, some 1,100 categories; the topic takes a little more."""
+POLICY_PARTS_MAX = {"categories": 2_000, "rules": 15_000, "models": 11_000, "tenants": 10_000}
+"""Parts of a policy, by the field that holds them: more than fit into the largest record, however little each says."""
 HEADS_MAX = 4
 """Trained heads of one policy: it has to fit into one record."""
 UNCATEGORISED = "uncategorised"

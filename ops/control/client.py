@@ -10,6 +10,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Mess
 
 from refrain.ops.cluster.connection import client, create_client, reach, unreachable
 from refrain.ops.cluster.lag import group_position
+from refrain.ops.cluster.resume import last_version, why_ignored
 from refrain.ops.control.acknowledged import Acknowledged, GroupProgress, Progress
 from refrain.ops.control.refused import CONTROL, refusal_in
 from refrain.schemas.control import Given, PolicyInForce, SetPolicy
@@ -50,6 +51,8 @@ class ControlClient:
         """Made with the first command; commands that follow need no connection of their own."""
         self._topic_tails: dict[str, TopicTail] = {}
         self._offset = -1
+        self._is_sent = False
+        """Whether a command was sent: then `control` takes them."""
         self._acknowledged = Acknowledged(0)
         self._policy_followers: tuple[str, ...] = ()
 
@@ -63,7 +66,15 @@ class ControlClient:
         return self._watch.latest()
 
     def send(self, command: Given) -> int:
-        """Send the command; returns its offset, which is its version. Raises SendFailed or WrongSetup."""
+        """Send the command; returns its offset, which is its version.
+
+        Raises SendFailed, WrongSetup, or CommandRefused where `control` was made anew and nobody would take it.
+        """
+        if not self._is_sent:
+            ignored = why_ignored(self._cluster.end(CONTROL, 0), last_version(self._cluster, all_shards=False))
+            if ignored is not None:
+                raise CommandRefused(f"{ignored}: run `refrain policies resume`, then give it again")
+            self._is_sent = True
         self._topic_tails = {topic: TopicTail(self._cluster, topic) for topic in (DEAD_LETTERS, ACKNOWLEDGEMENTS)}
         if self._producer is None:
             self._producer = control_producer(self._settings)

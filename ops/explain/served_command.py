@@ -136,11 +136,9 @@ def fields(decision: Decision) -> dict[str, Any]:
 def write_csv(found: Iterable[Decision]) -> None:
     """Write requests as CSV to stdout. What a client named is no formula for a spreadsheet."""
     writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
-    with output.writing():
-        writer.writeheader()
+    writer.writeheader()
     for each in found:
-        with output.writing():
-            writer.writerow({name: _cell(value) for name, value in fields(each).items()})
+        writer.writerow({name: _cell(value) for name, value in fields(each).items()})
 
 
 def _cell(value: Any) -> Any:

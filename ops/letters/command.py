@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refrain.ops.control.options import Yes, confirm
-from refrain.ops.letters.letter import LetterFilter, count_codes, read_place
+from refrain.ops.letters.letter import LetterFilter, count_codes, each_once, read_place
 from refrain.ops.run.processors import NAMES
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.choices import one_of
@@ -139,7 +139,7 @@ def retry(
     if not found:
         output.hint(f"no dead letter since {since} is of that: see `refrain dead-letters list`")
     records, problems = [], []
-    for letter in found:
+    for letter in each_once(found):
         try:
             records.append(letter.original())
         except BadInput as problem:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from refrain.schemas.dead_letters import (
+    HEADER_ID,
     HEADER_LEFT_OUT,
     HEADER_OFFSET,
     HEADER_PARTITION,
@@ -54,6 +55,11 @@ class Letter:
     def place(self) -> LetterPlace:
         """Its own place in `dead-letters`."""
         return LetterPlace(self.record.partition, self.record.offset)
+
+    @property
+    def letter_id(self) -> str:
+        """The same for a letter that was written twice; empty for what could not be sent, and for older letters."""
+        return self._header(HEADER_ID)
 
     @property
     def code(self) -> str:
@@ -136,6 +142,16 @@ class LetterFilter:
         """Whether a letter is meant."""
         pairs = ((self.code, letter.code), (self.topic, letter.topic), (self.processor, letter.processor))
         return all(want in (None, have) for want, have in pairs)
+
+
+def each_once(letters: Iterable[Letter]) -> Iterator[Letter]:
+    """Leave out what was written twice: the first one stands for it."""
+    seen: set[str] = set()
+    for letter in letters:
+        if letter.letter_id not in seen:
+            yield letter
+        if letter.letter_id:
+            seen.add(letter.letter_id)
 
 
 def count_codes(letters: Iterable[Letter]) -> Mapping[tuple[str, str], int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from refrain.ops.letters.letter import Letter, LetterPlace
+from refrain.ops.letters.letter import Letter, LetterPlace, each_once
 from refrain.streams.errors import BadInput
 from refrain.streams.kafka.interface import Outgoing
 
@@ -21,7 +21,14 @@ ADMIN_S = 15.0
 
 
 def read_since(cluster: Cluster, since_ms: int) -> Iterator[Letter]:
-    """The letters written since then, partition by partition, oldest first. Raises WrongSetup or ClusterFailed."""
+    """The letters written since then, each once, partition by partition, oldest first.
+
+    Raises WrongSetup or ClusterFailed.
+    """
+    return each_once(_written_since(cluster, since_ms))
+
+
+def _written_since(cluster: Cluster, since_ms: int) -> Iterator[Letter]:
     for partition, start in sorted(cluster.offsets_at(TOPIC, max(0, since_ms)).items()):
         for record in cluster.scan(TOPIC, partition, start):
             yield Letter(record)

@@ -176,7 +176,8 @@ def topics(admin: AdminClient, brokers: Brokers, settings: Settings) -> list[Fin
 
 
 def policy(cluster: Cluster) -> list[Finding]:
-    """Is a policy in force, and has the journal as many partitions as its shards had?"""
+    """Is a policy in force, has the journal as many partitions as its shards had, and are commands taken?"""
+    from refrain.ops.cluster.resume import CONTROL, last_version, why_ignored
     from refrain.streams.messaging.shards import check_kept
     from refrain.streams.runtime.policy_follower import PolicyWatch
 
@@ -190,6 +191,10 @@ def policy(cluster: Cluster) -> list[Finding]:
     except WrongSetup as problem:
         what, _, remedy = str(problem).partition("; ")
         return [Finding("policy", "fail", what, remedy)]
+    ignored = why_ignored(cluster.end(CONTROL, 0), last_version(cluster, all_shards=False))
+    if ignored is not None:
+        do = "run `refrain policies resume`, then give again what was refused or not acknowledged"
+        return [Finding("policy", "fail", ignored, do)]
     return [Finding("policy", "ok", f"version {found.version} with {len(found.policy.categories)} categories")]
 
 

@@ -118,6 +118,37 @@ def revert(
     _put(client, chosen.policy, before, yes, name(who), reason, None if no_wait else timeout)
 
 
+@policies.command()
+def resume(context: typer.Context, yes: Yes = False) -> None:
+    """Let commands be taken again after the topic `control` was deleted and made anew. Prints where it ends then.
+
+    Versions are offsets of `control`, and no version is taken twice. The offsets up to the last version are used up,
+    so that the next command has a newer one; what was refused or not acknowledged meanwhile is to be given again.
+    Where `control` was not made anew it does nothing.
+
+    [bold]Example[/bold]
+
+    refrain policies resume && refrain policies apply policy.yaml
+    """
+    from refrain.ops.cluster.connection import reach
+    from refrain.ops.cluster.resume import CONTROL, last_version, move_end_past, why_ignored
+    from refrain.streams.kafka.cluster import KafkaCluster
+
+    settings = settings_of(context)
+    reach(settings)
+    cluster = KafkaCluster(settings)
+    end, last = cluster.end(CONTROL, 0), last_version(cluster)
+    why = why_ignored(end, last)
+    if why is None:
+        output.hint(f"nothing to do: `control` ends at {end}, and the last version is {last}")
+    else:
+        output.hint(why)
+        confirm(f"Use up the offsets up to {last}?", yes)
+        end = move_end_past(settings, cluster, last)
+        output.hint("give again what was refused or not acknowledged meanwhile")
+    output.say(str(end))
+
+
 def _put(
     client: ControlClient,
     policy: Policy,

@@ -16,6 +16,7 @@ from refrain.schemas.hit_heads import HitHead
 from refrain.schemas.names import NAME_PATTERN
 from refrain.schemas.policy import (
     POLICY_BYTES_MAX,
+    POLICY_PARTS_MAX,
     CategoryPolicy,
     Limits,
     Match,
@@ -49,18 +50,19 @@ def read_policy(text: str, source: str, known: Iterable[HitHead] | None = ()) ->
     Files are sought beside `source`. None for `known` reads the file before one can know which heads are in force: a
     version is taken for one of them. Raises BadInput with one line a mistake: source, line, key, what is expected.
     """
-    node, twice, data = read_yaml(text, source)
+    node, twice, data = read_yaml(text, source, POLICY_PARTS_MAX)
+    places = _Lines(node)
     named = resolve_heads(data, Path(source).parent, known)
-    problems = [*twice, *((line_of(node, place), f"{'.'.join(place)}: {why}") for place, why in named.problems)]
+    problems = [*twice, *((places.of(place), f"{'.'.join(place)}: {why}") for place, why in named.problems)]
     try:
         policy = Policy.model_validate(named.data)
-        problems += [(line_of(node, flaw.place), f"{_name(flaw.place)}: {flaw.why}") for flaw in pattern_flaws(policy)]
+        problems += [(places.of(flaw.place), f"{_name(flaw.place)}: {flaw.why}") for flaw in pattern_flaws(policy)]
         problems += [
-            (line_of(node, place), f"{_name(place)}: expected a number (it is {str(value).lower()})")
+            (places.of(place), f"{_name(place)}: expected a number (it is {str(value).lower()})")
             for place, value in _switches(named.data, policy)
         ]
     except ValidationError as error:
-        problems += [_problem_line(issue, node) for issue in error.errors(include_url=False)]
+        problems += [_problem_line(issue, places) for issue in error.errors(include_url=False)]
     if problems:
         lines = [f"  {source}:{line}: {said}" for line, said in sorted(problems, key=lambda each: each[0])]
         raise BadInput("the policy cannot be taken\n" + "\n".join(lines))
@@ -84,25 +86,40 @@ def write_policy(policy: Policy, *, complete: bool = False) -> str:
     return text
 
 
-def line_of(node: yaml.Node, loc: tuple[Any, ...]) -> int:
-    """The line (from 1) of the part of the file at `loc`, or of what it would stand in."""
-    line = node.start_mark.line
-    for part in loc:
-        found = _child(node, part)
-        if found is None:
-            break
-        key, node = found
-        line = key.start_mark.line
-    return line + 1
+class _Lines:
+    """The lines of a file by the places in its document."""
+
+    def __init__(self, node: yaml.Node) -> None:
+        self._node = node
+        self._below: dict[int, dict[str, tuple[yaml.Node, yaml.Node]]] = {}
+        """Key and value of what is in a table or list, by the node of that: a file may have thousands of mistakes."""
+
+    def of(self, place: tuple[Any, ...]) -> int:
+        """The line (from 1) of the part of the file at `place`, or of what it would stand in."""
+        node = self._node
+        line = node.start_mark.line
+        for part in place:
+            found = self._children(node).get(str(part))
+            if found is None:
+                break
+            key, node = found
+            line = key.start_mark.line
+        return line + 1
+
+    def _children(self, node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        if id(node) not in self._below:
+            self._below[id(node)] = children_of(node)
+        return self._below[id(node)]
 
 
-def _child(node: yaml.Node, part: Any) -> tuple[yaml.Node, yaml.Node] | None:
-    """Key and value below a node; an item of a list is its own key."""
+def children_of(node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    """Key and value of all that is in a table or list; an item of a list is its own key."""
     if isinstance(node, yaml.MappingNode):
-        return next(((key, value) for key, value in node.value if str(key.value) == str(part)), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part]
-    return None
+        # Of a key that stands twice the first counts.
+        return {str(key.value): (key, value) for key, value in reversed(node.value)}
+    if isinstance(node, yaml.SequenceNode):
+        return {str(at): (item, item) for at, item in enumerate(node.value)}
+    return {}
 
 
 def _switches(data: Any, read: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], bool]]:
@@ -118,11 +135,11 @@ def _switches(data: Any, read: Any, place: tuple[Any, ...] = ()) -> Iterator[tup
             yield from _switches(value, below, (*place, at))
 
 
-def _problem_line(issue: Any, node: yaml.Node) -> tuple[int, str]:
+def _problem_line(issue: Any, places: _Lines) -> tuple[int, str]:
     """Line and text of one mistake."""
     loc = tuple(part for part in issue["loc"] if part != "[key]")
     name = _name(loc)
-    line, key = line_of(node, loc), f"{name}: " if name else ""
+    line, key = places.of(loc), f"{name}: " if name else ""
     if issue["type"] == "extra_forbidden":
         return line, f"{key}no such key{_nearest(loc)}"
     if issue["type"] == "missing":

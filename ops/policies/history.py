@@ -44,12 +44,16 @@ class History(NamedTuple):
 def fold(records: Iterable[Record], begins: int = 0) -> History:
     """Fold the records of `control` into the history, from the first retained one, at offset `begins`. Pure.
 
-    A command that replaced what is not known here is believed: its sender had seen that version in force.
+    A command that replaced what is not known here is believed: its sender had seen that version in force. Offsets that
+    nothing stands at are of a `control` before this one.
     """
+    unknown, following = begins, begins
     current: PolicyInForce | None = None
     policies: list[PolicyInForce] = []
     unreadable: set[int] = set()
     for record in records:
+        unknown = record.offset if record.offset > following else unknown
+        following = record.offset + 1
         if SIGN not in (record.value or b"") and ESCAPE not in (record.value or b""):
             continue
         try:
@@ -57,7 +61,7 @@ def fold(records: Iterable[Record], begins: int = 0) -> History:
             if not isinstance(command, SetPolicy):
                 continue
             expected, known = command.expected_version, -1 if current is None else current.version
-            if expected is not None and expected > known and (expected < begins or expected in unreadable):
+            if expected is not None and expected > known and (expected < unknown or expected in unreadable):
                 command = command.model_copy(update={"expected_version": None})
             current = put_in_force(record, command, current)
         except Refusal as refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -30,6 +30,26 @@ class Document(NamedTuple):
 
 
 class _Loader(yaml.SafeLoader):
+    def __init__(self, text: str, most: Mapping[str, int]) -> None:
+        super().__init__(text)
+        self._most = most
+        self._depth = 0
+        self._part = ""
+        """What is being read: the key in the document's own table."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self._depth == 1 and isinstance(index, yaml.ScalarNode):
+            self._part = index.value
+        most = self._most.get(self._part)
+        if self._depth == 2 and most is not None and len(parent.value) >= most:
+            problem = f"{self._part} has more than {most} parts, and fewer are all that a policy has room for"
+            raise ConstructorError(None, None, problem, self.get_mark())
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
     def fetch_flow_collection_start(self, token: Any) -> None:
         if self.flow_level >= DEPTH_MAX:
             raise ScannerError(None, None, TOO_DEEP, self.get_mark())
@@ -51,10 +71,13 @@ TOO_DEEP = f"more than {DEPTH_MAX} tables or lists stand in each other"
 VALUE_CHARS = 40
 
 
-def read_yaml(text: str, source: str) -> Document:
-    """The document of a text. Raises BadInput with the source, the line and what is wrong."""
+def read_yaml(text: str, source: str, most: Mapping[str, int] | None = None) -> Document:
+    """The document of a text. Raises BadInput with the source, the line and what is wrong.
+
+    Of the part of a name it has at most so many items or keys; it is read no further than there.
+    """
     try:
-        loader = _Loader(text)
+        loader = _Loader(text, most or {})
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise BadInput(f"{source}:1: expected a policy, that is a table with `categories`")

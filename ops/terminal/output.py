@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
-
-from refrain.ops.terminal.streams import drop_output
-from refrain.streams.errors import FileUnwritable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,43 +44,16 @@ def one_line(text: str) -> str:
 
 
 def console(stderr: bool = False) -> Console:
-    """A console on what stdout or stderr is now.
-
-    What it prints raises BrokenPipeError where whoever read it has gone, FileUnwritable where stdout takes no more.
-    """
+    """A console on what stdout or stderr is now."""
     from rich.console import Console
 
-    class Shown(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-        def print(self, *objects: Any, **how: Any) -> None:
-            if stderr:
-                super().print(*objects, **how)
-                return
-            with writing():
-                super().print(*objects, **how)
-
-    return Shown(stderr=stderr, highlight=False, soft_wrap=True)
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """Print one line for people, on stdout. Raises FileUnwritable where it takes none: a disk is full, say."""
-    with writing():
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-
-
-@contextmanager
-def writing() -> Iterator[None]:
-    """Writes to stdout inside raise FileUnwritable where it takes no more, and it is written to no further."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        drop_output()
-        raise FileUnwritable(f"the output cannot be written: {error.strerror}") from error
+    """Print one line for people, on stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def tell(text: str) -> None:

@@ -28,8 +28,13 @@ Resource = Literal["topic", "group", "transactional-id"]
 Pattern = Literal["literal", "prefixed"]
 ANY = "*"
 
-TRANSACTIONAL: Mapping[str, tuple[str, Pattern]] = {"lookup": ("lookup-", "prefixed"), "govern": ("govern", "literal")}
-"""Transactional ids: govern has one, a lookup worker has one by the slot that it holds in its state folder."""
+TRANSACTIONAL: Mapping[str, tuple[str, Pattern]] = {
+    "lookup": ("lookup-", "prefixed"),
+    "govern": ("govern", "literal"),
+    OPERATORS: ("resume", "literal"),
+}
+"""Transactional ids: govern has one, a lookup worker has one by the slot that it holds in its state folder, and
+`policies resume` moves the end of `control` by one."""
 SCAN = "scan"
 """The group that whole topics are read under. It has no members and keeps no positions."""
 LOOKING: Mapping[str, tuple[str, ...]] = {

@@ -79,17 +79,16 @@ def decide(
     judged: Decision | None = None,
     *,
     command: Given | Refusal | None = None,
-    topic_id: str | None = None,
+    journal: JournalKept | None = None,
 ) -> tuple[list[Outgoing], PolicyInForce | None]:
     """Decide a command: the records of its transaction, without its offset, and the policy in force after it.
 
     `judged` is the decision of `judged_by`, None when it is not recorded. `command` is what `command_of` gives, where
-    the record was read before. `topic_id` is that of the journal, which has so many `shards`.
+    the record was read before. `journal` is the one that has so many `shards`.
     """
     if command is None:
         command = command_of(record)
     try:
-        journal = None if topic_id is None else JournalKept(topic_id=topic_id, partitions=shards)
         return _decided(record, command, policy, shards, judged, journal)
     except Exception as error:
         if passes(error):
@@ -160,7 +159,8 @@ def put_in_force(
     if version is not None and record.offset <= version:
         raise Refusal(
             RefusalCode.STALE_COMMAND,
-            f"it is command {record.offset}, and {version} is in force: it was read again, or `control` was made anew",
+            f"it is command {record.offset}, and {version} is in force: it was read again, or `control` was made anew"
+            " (then run `refrain policies resume`)",
         )
     if command.expected_version is not None and command.expected_version != version:
         raise Refusal(

@@ -139,7 +139,7 @@ class Governor:
         self._progress = progress
         self._consumer = consumer
         self._journal = journal_shards(cluster)
-        self._shards, self._topic_id = self._journal.partitions, self._journal.incarnation
+        self._kept = JournalKept(topic_id=self._journal.incarnation, partitions=self._journal.partitions)
         self._metrics = metrics
         self._now_ms = now_ms
         self._search: DecisionSearch | None = None
@@ -161,7 +161,7 @@ class Governor:
             try:
                 self._producer.transact([], None, {})
                 policy = PolicyWatch(self._cluster).latest()
-                check_kept(policy, self._topic_id, self._shards)
+                check_kept(policy, self._kept.topic_id, self._kept.partitions)
                 self._policy = self._given_to_journal(policy)
             except Aborted as aborted:
                 logger.info("the term begins later: %s", aborted)
@@ -185,11 +185,10 @@ class Governor:
 
         Raises Aborted when the cluster does not take it.
         """
-        here = JournalKept(topic_id=self._topic_id, partitions=self._shards)
-        if policy is None or policy.journal in (None, here):
+        if policy is None or policy.journal in (None, self._kept):
             return policy
-        given = policy.model_copy(update={"journal": here})
-        self._producer.transact(given_to_every_shard(given, self._shards), None, {})
+        given = policy.model_copy(update={"journal": self._kept})
+        self._producer.transact(given_to_every_shard(given, self._kept.partitions), None, {})
         logger.warning("journal was made anew: its shards are given policy version %d", given.version)
         return given
 
@@ -211,7 +210,7 @@ class Governor:
         if wanted is not None and not self._search_further(wanted):
             return False
         judged: Decision | None = None if self._search is None else self._search.found
-        out, policy = decide(record, self._policy, self._shards, judged, command=command, topic_id=self._topic_id)
+        out, policy = decide(record, self._policy, self._kept.partitions, judged, command=command, journal=self._kept)
         # A search took long enough for a round.
         return self._write(record, out, policy) and wanted is None
 

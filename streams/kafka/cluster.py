@@ -137,7 +137,16 @@ class KafkaCluster:
                     raise WrongSetup(f"topic {self.name(topic)} has no partition {number}, it has {count}")
             lasts = self._offsets(topic, dict.fromkeys(numbers, OFFSET_END))
             starts |= {(topic, number): end for number, end in lasts.items()}
-        return KafkaTail(self._base, self._settings.prefix, starts, name, raw_fetch(self._settings))
+        return KafkaTail(
+            self._base,
+            self._settings.prefix,
+            starts,
+            name,
+            raw_fetch(self._settings),
+            of_all=[topic for topic, wanted in places.items() if wanted is None],
+            describe=self._described,
+            partitions=self.partitions,
+        )
 
     def poster(self, *, delivery_timeout_ms: int) -> KafkaPoster:
         return KafkaPoster(self._base, self._settings.prefix, delivery_timeout_ms)

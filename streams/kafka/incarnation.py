@@ -130,6 +130,14 @@ class TopicMadeAnew(ClusterFailed):
         super().__init__(f"topic {name} was deleted and made anew, with all that was in it: this worker begins again")
 
 
+def partition_gone(name: str, partition: int, count: int) -> ClusterFailed:
+    """What whoever reads one partition ends with where the new topic has only so many."""
+    return ClusterFailed(
+        f"topic {name} was deleted and made anew with {count} partitions, and this client reads partition {partition}:"
+        " begin again"
+    )
+
+
 class SetByHand(NamedTuple):
     """An offset that was committed by hand, not by a worker; and when a worker found it (ms)."""
 

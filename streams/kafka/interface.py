@@ -295,6 +295,8 @@ class Cluster(Protocol):
     def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> Tail:
         """A tail of these partitions of topics (None: of all), from their ends as they are when this returns.
 
+        A topic that is deleted and made anew is read from its first record, some perhaps twice; where it has one of
+        these partitions no more, `poll` raises ClusterFailed.
         `name` is that of the group whose rights it uses, without the prefix. Raises WrongSetup for a topic or partition
         that is missing, Unanswered when a leader does not tell its end.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from refrain.streams.errors import Fenced, OffsetLost, RecordsRefused, RefusedRecord, WrongSetup
-from refrain.streams.kafka.incarnation import TopicMadeAnew
+from refrain.streams.kafka.incarnation import TopicMadeAnew, partition_gone
 from refrain.streams.kafka.interface import (
     EndOffsets,
     GroupMetadata,
@@ -160,6 +160,8 @@ class MemoryTail:
     def __init__(self, cluster: MemoryLog, places: Mapping[str, Collection[int] | None]) -> None:
         self._cluster = cluster
         self._next: dict[tuple[str, int], int] = {}
+        self._wanted = dict(places)
+        self._ids = {topic: cluster.topic(topic).id for topic in places}
         for topic, wanted in places.items():
             ends = cluster.ends(topic)
             for number in ends if wanted is None else wanted:
@@ -169,6 +171,7 @@ class MemoryTail:
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         with self._cluster.appended:
+            self._look()
             self._cluster.appended.wait_for(self._is_behind, timeout_s)
             out: list[Record] = []
             for (topic, number), at in self._next.items():
@@ -185,6 +188,18 @@ class MemoryTail:
 
     def close(self) -> None:
         pass
+
+    def _look(self) -> None:
+        for topic, wanted in self._wanted.items():
+            now = self._cluster.topic(topic)
+            if self._ids[topic] == now.id:
+                continue
+            self._ids[topic], count = now.id, len(now.records)
+            gone = next((number for number in wanted or () if number >= count), None)
+            if gone is not None:
+                raise partition_gone(topic, gone, count)
+            others = {place: at for place, at in self._next.items() if place[0] != topic}
+            self._next = others | {(topic, number): 0 for number in (range(count) if wanted is None else wanted)}
 
     def _is_behind(self) -> bool:
         return any(len(self._cluster.topic(topic).records[number]) > at for (topic, number), at in self._next.items())

@@ -10,6 +10,7 @@ import logging
 from typing import NamedTuple
 
 from refrain.schemas.dead_letters import (
+    HEADER_ID,
     HEADER_LEFT_OUT,
     HEADER_OFFSET,
     HEADER_PARTITION,
@@ -58,6 +59,7 @@ def dead_letter(
         HEADER_OFFSET: str(record.offset),
         HEADER_PROCESSOR: processor,
         HEADER_REASON: str(refusal)[:REASON_CHARS_MAX],
+        HEADER_ID: _id_of(record, refusal, processor),
     }
     original = _kept(record, bytes_max) if with_text else _Original()
     if original.left_out is not None:
@@ -81,6 +83,13 @@ def note(record: Record, refusal: Refusal, processor: str, metrics: Metrics) -> 
         extra={"fields": {**told, "refused_fields": names}},
     )  # fmt: skip
     metrics.refused.labels(processor, code).inc()
+
+
+def _id_of(record: Record, refusal: Refusal, processor: str) -> str:
+    """Whatever worker refuses the record gives its letter this id; by its stamp it is not one of another topic of that
+    name. No text is in it: it may be of never traffic."""
+    place = f"{record.topic}/{record.partition}/{record.offset}/{record.timestamp_ms}"
+    return hashlib.blake2b(f"{place}/{processor}/{refusal.code.value}".encode(), digest_size=16).hexdigest()
 
 
 def _kept(record: Record, bytes_max: int) -> _Original:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -118,13 +118,14 @@ class Snapshot:
 
     # -- reading ------------------------------------------------------------------------------------------
 
-    def rows(self) -> Iterator[Row]:
-        """The rows in the order of their keys, each key once.
+    def rows(self, take_block: Callable[[bytes], object] = lambda block: None) -> Iterator[Row]:
+        """The rows in the order of their keys, each key once; `take_block` gets the bytes of each block before them.
 
         Raises SnapshotUnusable where they are not, and at the end for a digest that does not fit.
         """
         last = b""
         for block in self._blocks():
+            take_block(block)
             for row in rows_of(block):
                 if row[0] <= last:
                     raise SnapshotUnusable(f"{self.manifest.rows.name}: its rows are out of order")
@@ -162,12 +163,10 @@ class Snapshot:
             yield found
 
     def verify(self) -> None:
-        """Read all files. Raises SnapshotUnusable, with the file's name, for the first that is not the manifest's."""
+        """Read all files. Raises SnapshotUnusable, with the file's name, for the first that is not the manifest's, or
+        of which no store can be filled."""
         state = hashlib.blake2b(digest_size=16)
-        count = 0
-        for block in self._blocks():
-            state.update(block)
-            count += sum(1 for _ in rows_of(block))
+        count = sum(1 for _ in self.rows(state.update))
         if (state.hexdigest(), count) != (self.manifest.state, self.manifest.row_count):
             raise SnapshotUnusable(f"{self.manifest.rows.name}: its rows are not the state that the manifest tells")
         for file in self.manifest.files[1:]:

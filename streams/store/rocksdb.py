@@ -69,14 +69,13 @@ class RocksStore:
         Raises WrongSetup for a store that is open elsewhere.
         """
         self.folder = path
+        self._telling = _Telling(path)
         self._make_folder()
         self._db = self._open()
 
     def get(self, key: bytes) -> bytes | None:
-        try:
+        with self._telling:
             found: bytes | None = self._db.get(key)
-        except Exception as error:  # rocksdict raises Exception itself
-            raise _failure(self.folder, error) from error
         return found
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
@@ -87,42 +86,24 @@ class RocksStore:
             else:
                 batch.put(key, value)
         batch.put(_CHECKPOINT, f"{checkpoint.next_offset} {checkpoint.written_at_ms}".encode())
-        try:
+        with self._telling:
             self._db.write(batch)
-        except Exception as error:  # rocksdict raises Exception itself
-            raise _failure(self.folder, error) from error
 
     def fill(self, rows: Iterable[tuple[bytes, bytes]], checkpoint: Checkpoint) -> None:
         # The database takes sorted files over: nothing is written twice, as through its log, nor merged afterwards.
         folder = self.folder / _FILLING
-        try:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            files = [str(path) for path in self._sorted_files(folder, rows)]
-            if files:
-                self._take_over(files)
-        except OSError as error:
-            raise StoreUnusable(f"the store {self.folder} cannot be filled: {error.strerror}") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        self.write({}, checkpoint)
-
-    def _sorted_files(self, folder: Path, rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Path]:
-        try:
-            yield from write_sorted_files(folder, rows, _options())
-        except (RefrainError, OSError):
-            # What the rows raise is not the store's.
-            raise
-        except Exception as error:  # rocksdict raises Exception itself
-            raise _failure(self.folder, error) from error
-
-    def _take_over(self, files: list[str]) -> None:
         moved = IngestExternalFileOptions()
         moved.set_move_files(True)
         try:
-            self._db.ingest_external_file(files, moved)
-        except Exception as error:  # rocksdict raises Exception itself
-            raise _failure(self.folder, error) from error
+            with self._telling:
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                files = [str(path) for path in write_sorted_files(folder, rows, _options())]
+                if files:
+                    self._db.ingest_external_file(files, moved)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.write({}, checkpoint)
 
     def checkpoint(self) -> Checkpoint:
         found = self.get(_CHECKPOINT)
@@ -141,15 +122,14 @@ class RocksStore:
         behind = prefix or b"\x01"
         rows: Iterator[tuple[bytes, bytes]] | None = None
         try:
-            rows = cast("Iterator[tuple[bytes, bytes]]", iter(self._db.items(from_key=behind, read_opt=reading)))
-            for key, value in rows:
-                if not key.startswith(prefix):
-                    return
-                behind = key
-                yield key, value
-            self._check_end(behind + b"\x00", reading)
-        except Exception as error:  # rocksdict raises Exception itself
-            raise _failure(self.folder, error) from error
+            with self._telling:
+                rows = cast("Iterator[tuple[bytes, bytes]]", iter(self._db.items(from_key=behind, read_opt=reading)))
+                for key, value in rows:
+                    if not key.startswith(prefix):
+                        return
+                    behind = key
+                    yield key, value
+                self._check_end(behind + b"\x00", reading)
         finally:
             # What holds rows keeps the folder locked, and this frame may live as long as an error that passed through.
             rows = None
@@ -168,10 +148,8 @@ class RocksStore:
 
     def wipe(self) -> None:
         self.close()
-        try:
+        with self._telling:
             shutil.rmtree(self.folder)
-        except OSError as error:
-            raise StoreUnusable(f"the store {self.folder} cannot be deleted: {error.strerror}") from error
         self._make_folder()
         self._db = self._open()
 
@@ -181,29 +159,42 @@ class RocksStore:
             self._db.close()
 
     def _make_folder(self) -> None:
-        try:
+        with self._telling:
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreUnusable(f"the store {self.folder} cannot be made: {error.strerror}") from error
 
     def _open(self) -> Rdict:
-        try:
+        with self._telling:
             return Rdict(str(self.folder), _options(), access_type=AccessType.read_write())
-        except Exception as error:  # rocksdict raises Exception itself
-            failure = _failure(self.folder, error)
-            if isinstance(failure, StoreDamaged) and any(said in str(error) for said in _FOREIGN):
-                raise WrongSetup(f"{self.folder} is open in another worker: give each its own state_dir") from error
-            raise failure from error
 
 
-def _failure(path: Path, error: Exception) -> StoreDamaged | StoreUnusable:
-    """What RocksDB's failure means. Its own words may hold keys, or bytes of a block: they are logged nowhere."""
-    if isinstance(error, StoreDamaged):
-        return error
+class _Telling:
+    """Whatever RocksDB or the disk raises inside becomes an error of Refrain's own; those pass as they are.
+
+    A class, and not a generator: each `get` of a decision is inside one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        # rocksdict raises Exception itself.
+        if isinstance(error, Exception) and not isinstance(error, RefrainError):
+            raise _failure(self._path, error) from error
+
+
+def _failure(path: Path, error: Exception) -> StoreDamaged | StoreUnusable | WrongSetup:
+    """What a failure means. RocksDB's own words may hold keys, or bytes of a block: they are logged nowhere."""
+    if isinstance(error, OSError):
+        return StoreUnusable(f"the store {path} cannot be used: {error.strerror}")
     text = str(error)
     for said in _DISK:
         if said in text:
             return StoreUnusable(f"the store {path} cannot be used: {said}")
+    if any(said in text for said in _FOREIGN):
+        return WrongSetup(f"{path} is open in another worker: give each its own state_dir")
     return StoreDamaged(f"the store {path} cannot be read: {text.partition(':')[0][:60]}")
 
 

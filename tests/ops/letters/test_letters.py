@@ -91,6 +91,18 @@ def test_the_list_shows_no_word_of_what_was_sent(cluster: Cluster, capsys: Out) 
     assert "3 dead letters since 24h: 1 bad_field by classify" in plain.err
 
 
+def test_a_letter_that_was_written_twice_is_listed_and_sent_again_once(cluster: Cluster, capsys: Out) -> None:
+    before = list(cluster.scan("requests", 0))
+    cluster.append([letter()])
+    assert main(["dead-letters", "list", "--json"]) == 0
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["0-0", "0-1", "0-2"]
+    for chosen in (["--code", "bad_field"], ["0-0", "0-3"]):
+        assert main(["dead-letters", "retry", *chosen, "--yes"]) == 0
+        assert capsys.readouterr().out == "sent 1 record again\n"
+    sent = [each for part in range(cluster.partitions("requests")) for each in cluster.scan("requests", part)]
+    assert len(sent) == len(before) + 2
+
+
 def test_texts_are_shown_on_demand(cluster: Cluster, capsys: Out) -> None:
     assert main(["dead-letters", "show", "0-0", "--text", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -179,7 +191,7 @@ def test_places_and_counts() -> None:
         with pytest.raises(ValueError, match="is no id"):
             read_place(wrong)
     made = MemoryCluster(lambda: 5_000)
-    made.append([letter(), letter()])
+    made.append([letter(), dead_letter(record(offset=8), Refusal(RefusalCode.BAD_FIELD, "no"), "classify")])
     assert count_codes(read_since(made, 0)) == {("classify", "bad_field"): 2}
     with pytest.raises(BadInput, match="no dead letter lies at 1-0"):
         find(made, [LetterPlace(1, 0)])

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from refrain.ops.policies import file
 from refrain.ops.policies.diff import changes
-from refrain.ops.policies.file import read_policy, write_policy
-from refrain.schemas.policy import Policy
+from refrain.ops.policies.file import children_of, read_policy, write_policy
+from refrain.schemas.policy import (
+    POLICY_BYTES_MAX,
+    POLICY_PARTS_MAX,
+    CategoryPolicy,
+    Match,
+    ModelPolicy,
+    Policy,
+    Quota,
+    Rule,
+    TenantLimits,
+)
 from refrain.streams.errors import BadInput
 
 GOOD = """\
@@ -159,3 +170,48 @@ def test_the_first_policy_is_told_by_its_categories() -> None:
     assert changes(None, read_policy(GOOD, "p")) == [
         "+ the first policy, with the categories code (allow), medical (never)"
     ]
+
+
+LEAST = {
+    "categories": CategoryPolicy(threshold=1.0, ttl_ms=1, quota=Quota(cap=1), guards=(), leave_out=()),
+    "rules": Rule(when=Match(tag="a"), category="a"),
+    "models": ModelPolicy(latency_target_ms=1, queue_target=1),
+    "tenants": TenantLimits(),
+}
+"""The parts that take the least room in a record."""
+PARTS = {
+    "categories": lambda at: f"  c{at}: {{}}",
+    "rules": lambda at: "  - {when: {tag: a}, category: c}",
+    "models": lambda at: f"  m{at}: {{}}",
+    "tenants": lambda at: f"  t{at}: {{}}",
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_more_parts_than_any_policy_has_room_for_are_refused_where_they_begin(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert POLICY_PARTS_MAX[name] * len(LEAST[name].model_dump_json()) > POLICY_BYTES_MAX
+    monkeypatch.setitem(POLICY_PARTS_MAX, name, 30)
+
+    def text(count: int) -> str:
+        rest = "categories: {c: {}}\n" if name != "categories" else ""
+        return "\n".join([f"{rest}{name}:", *map(PARTS[name], range(count))])
+
+    assert len(getattr(read_policy(text(30), "p.yaml"), name)) == 30
+    # What is behind it is not even YAML.
+    with pytest.raises(BadInput, match=f"^p.yaml:3[234]: not YAML: {name} has more than 30 parts"):
+        read_policy(text(31) + "\n  - }]{", "p.yaml")
+
+
+def test_a_file_of_many_mistakes_is_looked_at_once_for_their_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[object] = []
+
+    def looking(node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        looked.append(node)
+        return children_of(node)
+
+    monkeypatch.setattr(file, "children_of", looking)
+    found = mistakes("categories:\n" + "\n".join(f"  c{at}: {{ttl: 1}}" for at in range(50)))
+    assert [line.split(":")[0] for line in found] == [str(at + 2) for at in range(50)]
+    assert len(looked) == 52

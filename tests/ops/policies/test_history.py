@@ -50,6 +50,14 @@ def test_what_replaced_a_policy_that_is_not_kept_any_more_is_believed() -> None:
     assert versions(setting(0.9, 101), setting(0.8, None), setting(0.7, 101), begins=100) == [101, 102]
 
 
+def test_what_replaced_a_policy_of_a_control_before_this_one_is_believed() -> None:
+    old, load, first, second = control(setting(0.9, None), LOAD, setting(0.8, 90), setting(0.7, 100))
+    moved = [old, load, first._replace(offset=100), second._replace(offset=101)]
+    assert [each.version for each in fold(moved[1:]).policies] == [100, 101]
+    # What nobody could have seen in force is not.
+    assert versions(LOAD, setting(0.8, 0)) == []
+
+
 def test_what_replaced_a_policy_that_cannot_be_read_any_more_is_believed() -> None:
     unreadable = setting(0.9, None).replace(b"threshold", b"treshold")
     assert versions(unreadable, setting(0.8, 0), setting(0.7, 0), setting(0.6, 1)) == [1, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,18 +29,37 @@ PROGRAM = f"{sys.executable} -c 'import sys; from refrain.ops.cli import main; s
         ("schemas show request >/dev/full", exit_codes.USAGE),
         ("schemas list --json >/dev/full", exit_codes.USAGE),
         ("policies init - >/dev/full", exit_codes.USAGE),
+        ("--help >/dev/full", exit_codes.USAGE),
+        ("--version >/dev/full", exit_codes.USAGE),
+        ("policies --help >/dev/full", exit_codes.USAGE),
+        ("policies init --help >/dev/full", exit_codes.USAGE),
+        (">/dev/full", exit_codes.USAGE),
+        ("schemas show nothing >&- 2>/dev/full", exit_codes.USAGE),
+        ("--nope 2>/dev/full", exit_codes.USAGE),
+        ("--help >/dev/full 2>/dev/full", exit_codes.USAGE),
+        ("--help | true", exit_codes.OK),
     ],
 )
-def test_streams_that_are_closed_or_full(line: str, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_streams_that_are_closed_or_full(line: str, code: int, unbuffered: str, tmp_path: Path) -> None:
     if "/dev/full" in line and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     before, mark, after = line.partition(" |")
     shell = f"set -o pipefail; {PROGRAM} {before}{mark}{after}"
-    run = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    run = subprocess.run(
+        ["bash", "-c", shell],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert run.returncode == code
     for said in ("Traceback", "unexpected", "Exception ignored"):
         assert said not in run.stderr
-    assert ("cannot be written: " in run.stderr) == ("/dev/full" in line)
+    is_told = "/dev/full" in line and "2>/dev/full" not in line
+    assert ("cannot be written: " in run.stderr) == is_told
 
 
 def test_what_a_terminal_has_no_letter_for_is_escaped_and_json_stays_json(monkeypatch: pytest.MonkeyPatch) -> None:

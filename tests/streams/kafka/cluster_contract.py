@@ -18,6 +18,7 @@ from refrain.streams.kafka.interface import (
     Outgoing,
     Record,
     Span,
+    Tail,
     Target,
     wire_bytes,
 )
@@ -44,6 +45,17 @@ class ClusterUnderTest:
         self.recreate = recreate
         self.create_other = create_other
         self.delete = delete
+
+
+def tail_until(tail: Tail, count: int) -> list[Record]:
+    """Read so many different records of a tail, or as many as come in time; it knows by then which topics it reads."""
+    found: list[Record] = []
+    until_s = time.monotonic() + WAIT_S
+    while len(set(values(found))) < count and time.monotonic() < until_s:
+        found += tail.poll(100, 0.1)
+    for _ in range(5):
+        found += tail.poll(100, 0.05)
+    return found
 
 
 class Remembering:
@@ -219,6 +231,42 @@ class ClusterContract:
             tail.close()
             tail.close()
         producer.close()
+
+    def test_a_tail_reads_a_topic_that_is_made_anew_from_its_first_record_and_the_others_on(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        beside = f"{topic}-beside"
+        cluster.create(beside, 1)
+        producer = cluster.cluster.producer()
+        producer.send(records_of(topic, 5))
+        one = cluster.cluster.tail({topic: [1], beside: [0]}, "t")
+        whole = cluster.cluster.tail({topic: None, beside: [0]}, "t")
+        producer.send([*records_of(topic, 1, 1, 5), *records_of(beside, 2)])
+        for tail in (one, whole):
+            assert set(values(tail_until(tail, 3))) == {b"0", b"1", b"5"}
+        producer.close()
+        cluster.recreate(topic, 3)
+        producer = cluster.cluster.producer()
+        # As many in one partition as it had, fewer in another, and one that was not there.
+        producer.send([*records_of(topic, 6, 0, 10), *records_of(topic, 1, 1, 20), *records_of(topic, 1, 2, 30)])
+        # What is read of it before it is noticed is read again.
+        assert set(values(tail_until(one, 1))) == {b"20"}
+        assert set(values(tail_until(whole, 8))) == {*(b"%d" % each for each in range(10, 16)), b"20", b"30"}
+        producer.send([*records_of(topic, 1, 1, 21), *records_of(beside, 1, 0, 2)])
+        for tail in (one, whole):
+            assert set(values(tail_until(tail, 2))) >= {b"2", b"21"}
+            tail.close()
+
+    def test_a_tail_tells_where_a_topic_that_is_made_anew_has_its_partition_no_more(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        tail = cluster.cluster.tail({topic: [1]}, "t")
+        cluster.cluster.producer().send(records_of(topic, 1, 1))
+        assert len(tail_until(tail, 1)) == 1
+        cluster.recreate(topic, 1)
+        with pytest.raises(ClusterFailed, match="made anew with 1 partitions, and this client reads partition 1"):
+            tail_until(tail, 1)
+        tail.close()
 
     def test_a_tail_tells_how_many_records_it_has_not_read(self, cluster: ClusterUnderTest, topic: str) -> None:
         producer, tail = cluster.cluster.producer(), cluster.cluster.tail({topic: [0]}, "t")

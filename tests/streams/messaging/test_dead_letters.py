@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refrain.schemas.dead_letters import HEADER_LEFT_OUT, HEADER_OFFSET, HEADER_REASON, HEADERS
+from refrain.schemas.dead_letters import HEADER_ID, HEADER_LEFT_OUT, HEADER_OFFSET, HEADER_REASON, HEADERS
 from refrain.schemas.topics import BY_NAME
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.config import PRODUCE_BYTES_MAX
@@ -38,6 +38,27 @@ def test_a_letter_holds_the_original_as_it_came() -> None:
     assert (letter.key, letter.value, letter.headers[:2]) == (b"k", b"\xff", (("a", b"1"), ("a", None)))
     assert {name for name, _ in letter.headers[2:]} == set(HEADERS)
     assert left_out(letter) is None
+
+
+def test_a_letter_that_is_written_twice_has_one_id_and_any_other_has_another() -> None:
+    here = record(b"v")
+
+    def id_of(record: Record, refusal: Refusal = REFUSAL, processor: str = "p", *, with_text: bool = True) -> bytes:
+        return dict(dead_letter(record, refusal, processor, with_text=with_text).headers)[HEADER_ID] or b""
+
+    assert id_of(here) == id_of(here, Refusal(RefusalCode.UNREADABLE, "in other words"), with_text=False)
+    # Nothing of what was sent is in it: it may be of a category that is never kept.
+    assert id_of(here) == id_of(here._replace(key=None, value=None, headers=(("a", b"1"),)))
+    others = [
+        id_of(here._replace(topic="forwards")),
+        id_of(here._replace(partition=2)),
+        id_of(here._replace(offset=3)),
+        # The topic was made anew.
+        id_of(here._replace(timestamp_ms=4)),
+        id_of(here, processor="q"),
+        id_of(here, Refusal(RefusalCode.INTERNAL, "no")),
+    ]
+    assert len({id_of(here), *others}) == 7
 
 
 def test_headers_leave_before_the_text() -> None:

@@ -373,6 +373,8 @@ def test_rows_out_of_order_are_no_snapshot(stage: Kept, tmp_path: Path, caplog: 
     file_of(snapshot, "rows.zst", tmp_path / "shelf").write_bytes(data)
     file = manifests.File(name="rows.zst", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     altered(snapshot, tmp_path / "shelf", rows=file, state=backwards.state)
+    with pytest.raises(SnapshotUnusable, match="rows are out of order"):
+        next(iter(stage.shelf.suited(0, lambda each: None))).verify()
     store = RocksStore(tmp_path / "store")
     try:
         stage.restored(store)
