@@ -225,15 +225,20 @@ class Tables:
         if table.block is None:
             return self._search_hnsw(table, query, count, floor, ef)
         vectors = self.slab.vectors(table.block, table.count)
-        rough = vectors @ query.unit
-        if not len(rough):
+        if not len(vectors):
             return []
+        rough = self._rough(table, vectors, query)
         near = np.flatnonzero(rough >= min(floor, float(rough.max())) - MARGIN)
         if len(near) > count:
             kth = np.partition(rough[near], len(near) - count)[len(near) - count]
             near = near[rough[near] >= kth - MARGIN]
         rows = self.slab.owners(table.block, table.count)[near].tolist()
         return self._ranked(rows, self._recorded(rows, vectors[near]), query, floor)
+
+    def _rough(self, table: Table, vectors: Floats, query: QueryVector) -> Floats:
+        """Similarities (count) in float32 with the vectors (count, dim) of the table's block."""
+        found: Floats = vectors @ query.unit
+        return found
 
     def _search_hnsw(self, table: Table, query: QueryVector, count: int, floor: float, ef: int) -> list[VectorMatch]:
         if table.hnsw is None:
