@@ -109,7 +109,7 @@ class ConfirmingIndex(EntryIndex):
         place = self.namespaces.place(space) if space in self._coming else None
         if place is None or len(place[1]) < AHEAD_FROM or not isinstance(place[0], ScanningTables):
             return
-        place[0].expect(place[1], [query_of(vector) for vector in self._coming.pop(space)])
+        place[0].expect(place[1], _queries(self._coming.pop(space), place[0].dim))
 
     def _is_ann(self, space: bytes) -> bool:
         place = self.namespaces.place(space)
@@ -151,3 +151,16 @@ class ConfirmingIndex(EntryIndex):
         if place is None or not isinstance(place[0], ScanningTables):
             return None
         return place[0].similarity(place[1], indexed.row, query)
+
+
+def _queries(vectors: Iterable[str], dim: int) -> list[QueryVector]:
+    """The vectors that can be compared with those of so many dimensions: of others their own record tells."""
+    out = []
+    for vector in vectors:
+        try:
+            query = query_of(vector)
+        except ValueError:
+            continue
+        if len(query.ints) == dim:
+            out.append(query)
+    return out
