@@ -21,7 +21,7 @@ from refrain.streams.snapshots.snapshot import Snapshot
 from refrain.streams.store.interface import Checkpoint, digest
 from refrain.streams.store.memory import MemoryStore
 
-AHEAD_RECORDS = 192
+AHEAD_RECORDS = 512
 """Records that are read ahead; their vectors are remembered until they are folded."""
 AHEAD_BYTES = 4_000_000
 """Bytes of values from which on no more are."""

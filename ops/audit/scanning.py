@@ -92,7 +92,7 @@ class _Ahead:
             self._changed.add(place)
 
     def similarities(self, vectors: Floats, query: QueryVector) -> Floats | None:
-        """The similarities (count) with all vectors (count, dim) of the table; None for a question that is not known."""
+        """The similarities (count) with the table's vectors (count, dim); None for a question that is not known."""
         key = query.ints.tobytes()
         if key not in self._places and not self._compare(vectors, key):
             return None

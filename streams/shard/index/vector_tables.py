@@ -27,7 +27,7 @@ MOVED_PER_ADD = 16
 MARGIN = 1e-4
 """How far float32 may be off; all within it of the last candidate are ranked by integers."""
 
-VECTORS_REMEMBERED = 256
+VECTORS_REMEMBERED = 768
 """Vectors that are remembered as they were read: some 14 bytes a dimension each."""
 
 Search = Literal["exact", "ann"]
@@ -228,7 +228,8 @@ class Tables:
         if not len(vectors):
             return []
         rough = self._rough(table, vectors, query)
-        near = np.flatnonzero(rough >= min(floor, float(rough.max())) - MARGIN)
+        # `argmax` goes to the numbers at once, `max` by way of the interpreter.
+        near = np.flatnonzero(rough >= min(floor, rough.item(rough.argmax())) - MARGIN)
         if len(near) > count:
             kth = np.partition(rough[near], len(near) - count)[len(near) - count]
             near = near[rough[near] >= kth - MARGIN]
