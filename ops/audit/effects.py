@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -145,6 +145,10 @@ class PublishedEffects:
         rows = dict(islice(self._store.scan(), HELD_MAX + 1))
         self._held = rows if len(rows) <= HELD_MAX else None
 
+    def holds(self, topic: str, id_: str, digest: bytes) -> bool:
+        """Whether this alone lies under an id; False where it is on disk, and a look would be dear."""
+        return self._held is not None and self._held.get(_key(topic, id_), b"")[8:] == digest
+
     def take(self, topic: str, id_: str) -> list[bytes]:
         """Take out the digests under an id: several when repeats differ, none when nothing is there."""
         key = _key(topic, id_)
@@ -190,9 +194,16 @@ class Effects:
         self._kept_from_ms = kept_from_ms
         self._findings = findings
 
-    def compare(self, effect: Outgoing, record: Record, *, judged: bool) -> None:
-        """Compare one effect of the fold of a journal record. Of those not `judged` nothing is noted."""
-        id_ = _id_of(effect)
+    def compare(self, effect: Outgoing, record: Record, likely: Iterable[str] = (), *, judged: bool) -> None:
+        """Compare one effect of the fold of a journal record. Of those not `judged` nothing is noted.
+
+        What has the bytes of a published effect has its id too: where that is `likely`, nothing is read again.
+        """
+        if effect.topic not in KINDS:
+            return
+        mine = _digest(effect.value or b"")
+        id_ = next((each for each in likely if self._published.holds(effect.topic, each, mine)), None)
+        id_ = _id_of(effect) if id_ is None else id_
         if id_ is None or (self._sample is not None and not self._sample.holds(id_)):
             return
         differs, missing, _ = KINDS[effect.topic]
@@ -205,7 +216,7 @@ class Effects:
         self._findings.counts[effect.topic] += 1
         if not found:
             self._findings.add(missing, record.offset, id_)
-        elif found != [_digest(effect.value or b"")]:
+        elif found != [mine]:
             self._findings.add(differs, record.offset, id_)
 
     def explain(self, id_: str) -> None:
@@ -224,9 +235,7 @@ class Effects:
 
 
 def _id_of(effect: Outgoing) -> str | None:
-    """The id under which an effect is published; None for one that is not compared (another topic)."""
-    if effect.topic not in KINDS:
-        return None
+    """The id under which an effect is published; None for one that is not of a shard, or cannot be read."""
     if effect.topic == "forwards":
         return (effect.key or b"").decode()
     found = effect_of(Record(effect.topic, 0, 0, 0, effect.key, effect.value))

@@ -23,6 +23,23 @@ class _Said(Part):
     behaviour: Any = ""
 
 
+class FoundCandidate(Part):
+    """A candidate of a published decision."""
+
+    entry_id: str
+    similarity: float
+
+
+class Found(Part):
+    """What a published decision says that an approximate search found."""
+
+    id: str
+    namespace: str | None = None
+    search: str = "none"
+    threshold: float | None = None
+    candidates: tuple[FoundCandidate, ...] = ()
+
+
 class PublishedDecision(NamedTuple):
     """A record of `decisions`: what it says of itself, and its bytes."""
 
@@ -108,6 +125,18 @@ def merged(found: Iterable[Commit], records: int) -> Iterator[Commit]:
             first, changes = last.next_offset, {}
     if changes:
         yield last
+
+
+def found_live(published: Iterable[PublishedDecision]) -> list[Found]:
+    """What was found by approximate searches, as far as it can be read."""
+    out = []
+    for each in published:
+        try:
+            if each.approximate:
+                out.append(Found.model_validate_json(each.record.value or b""))
+        except ValueError:
+            continue
+    return out
 
 
 def decoded(published: Iterable[PublishedDecision]) -> list[Decision]:

@@ -10,14 +10,14 @@ from refrain.ops.audit.documents import Documents
 from refrain.ops.audit.effects import Effects
 from refrain.ops.audit.findings import Findings, Kind
 from refrain.ops.audit.limits import Asked
-from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, decoded, merged
-from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, found_live, merged
+from refrain.ops.audit.refold import PartitionFold, read_ahead
 from refrain.ops.audit.sampling import Sample
 from refrain.ops.audit.seal.model import SealedPartition, SealedState
 from refrain.ops.audit.seal.sealing import LogSealing
 from refrain.ops.cluster.last_commit import journal_id, last_meta
 from refrain.ops.control.known_names import is_of
-from refrain.schemas.journal import AnswerWithheld
+from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld, Event
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import JournalUnreadable, ShardBroken, StoreDamaged
 from refrain.streams.kafka.interface import Cluster, Record
@@ -162,13 +162,13 @@ class PartitionAudit:
         if self._sample is not None:
             ends = merged(ends, SAMPLE_COMMIT_RECORDS)
         due = next(ends, None)
-        for record in self._journal:
+        for record, event in read_ahead(self._journal, fold):
             while due is not None and record.offset >= due.next_offset:
                 self._compare_commit(due, fold)
                 due = next(ends, None)
             if record.offset >= end:
                 break
-            if not self._one(fold, record, decisions, asked):
+            if not self._one(fold, record, event, decisions, asked):
                 return False
             progressed(record.offset)
         while due is not None:
@@ -191,11 +191,13 @@ class PartitionAudit:
             self._findings.add(Kind.CANDIDATE_WRONG, NO_OFFSET, wrong)
         return True
 
-    def _one(self, fold: PartitionFold, record: Record, decisions: Decisions, asked: Asked) -> bool:
+    def _one(
+        self, fold: PartitionFold, record: Record, event: Event | None, decisions: Decisions, asked: Asked
+    ) -> bool:
         """Fold and compare one record. Returns whether the fold can go on."""
         published = decisions.up_to(record.offset)
         try:
-            folded = fold.fold(record, decoded(each for each in published if each.approximate))
+            folded = fold.fold(record, found_live(published), event)
         except (JournalUnreadable, ShardBroken, StoreDamaged) as error:
             self._findings.add(Kind.CANNOT_FOLD, record.offset, str(error))
             return False
@@ -208,7 +210,7 @@ class PartitionAudit:
         if judged:
             self._compare_decisions(published, folded, record.offset, asked.category, gone=gone)
         if self._effects is not None:
-            self._compare_effects(self._effects, folded, record, judged=judged)
+            self._compare_effects(self._effects, folded, record, event, judged=judged)
         return True
 
     def _compare_decisions(
@@ -264,15 +266,19 @@ class PartitionAudit:
             self._documents.compare(commit, fold)
             self._compared_to = commit.next_offset
 
-    def _compare_effects(self, effects: Effects, folded: FoldResult, record: Record, *, judged: bool) -> None:
+    def _compare_effects(
+        self, effects: Effects, folded: FoldResult, record: Record, event: Event | None, *, judged: bool
+    ) -> None:
+        likely = [decision.id for decision in folded.decisions]
+        if isinstance(event, Answered | AnswerFailed):
+            likely.append(event.forward_id)
         for effect in folded.effects:
-            effects.compare(effect, record, judged=judged)
+            effects.compare(effect, record, likely, judged=judged)
         for decision in folded.decisions:
             if decision.outcome is Outcome.BYPASS:
                 effects.explain(decision.id)
-        value = record.value or b""
-        if b'"kind":"AnswerWithheld"' in value:
-            effects.explain(AnswerWithheld.decode(value).forward_id)
+        if isinstance(event, AnswerWithheld):
+            effects.explain(event.forward_id)
 
 
 def _id_of(published: PublishedDecision) -> str:

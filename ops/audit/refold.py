@@ -5,14 +5,13 @@ It begins with nothing at the journal's first record, or from a snapshot at the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from refrain.ops.audit.confirming import ConfirmingIndex, IndexFindings
+from refrain.ops.audit.confirming import ConfirmingIndex, IndexFindings, Published
 from refrain.ops.audit.sampling import Sample
-from refrain.schemas.decisions import Decision
-from refrain.schemas.journal import Event
+from refrain.schemas.journal import Asked, Event
 from refrain.streams.kafka.interface import Record
-from refrain.streams.shard.fold import fold
+from refrain.streams.shard.fold import fold, readable
 from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import Skips
@@ -21,6 +20,14 @@ from refrain.streams.shard.without_state import StatelessShard
 from refrain.streams.snapshots.snapshot import Snapshot
 from refrain.streams.store.interface import Checkpoint, digest
 from refrain.streams.store.memory import MemoryStore
+
+AHEAD_RECORDS = 512
+"""Records that are read ahead; their vectors are remembered until they are folded."""
+AHEAD_BYTES = 4_000_000
+"""Bytes of values from which on no more are."""
+
+Read = tuple[Record, Event | None]
+"""A record with what it holds; None where that cannot be read, or has not been."""
 
 
 class PartitionFold:
@@ -56,7 +63,11 @@ class PartitionFold:
             self.shard.skips = skips
         self._passed = StatelessShard(partition, shards, incarnation, {})
 
-    def fold(self, record: Record, published: Sequence[Decision] = (), event: Event | None = None) -> FoldResult:
+    def expect(self, events: Iterable[Event | None]) -> None:
+        """Tell which events are folded next, so that what they ask is looked for at once. What comes may be other."""
+        self._confirming.expect(event for event in events if isinstance(event, Asked))
+
+    def fold(self, record: Record, published: Sequence[Published] = (), event: Event | None = None) -> FoldResult:
         """Fold a record; `published` are the decisions that it brought about live, as far as they are known.
 
         `event` is what the record holds, where it has been read already.
@@ -84,3 +95,25 @@ class PartitionFold:
     def digest(self) -> str:
         """Digest (hex) of the state as of the last commit: that of a local store of the same state."""
         return digest(self.shard.store.scan())
+
+
+def in_runs(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records in runs that are read ahead."""
+    run: list[Record] = []
+    size = 0
+    for record in records:
+        run.append(record)
+        size += len(record.value or b"")
+        if len(run) == AHEAD_RECORDS or size >= AHEAD_BYTES:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
+
+
+def read_ahead(records: Iterable[Record], fold: PartitionFold) -> Iterator[Read]:
+    """Each record of a partition with its event, when the fold has been told what comes."""
+    for run in in_runs(records):
+        events = [readable(record) for record in run]
+        fold.expect(events)
+        yield from zip(run, events, strict=True)

@@ -12,6 +12,7 @@ import heapq
 import itertools
 import json
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from refrain.ops.whatif.alternative_shard import AlternativeShard
@@ -112,6 +113,11 @@ class Alternative:
     def entries(self) -> dict[str, int]:
         """Entries by category."""
         return entries_of(each.fold.shard for each in self._shards.values())
+
+    def expect(self, coming: Mapping[int, Sequence[Asked]]) -> None:
+        """Tell which questions come next, by the partition of the journal: most come to the shard of that number."""
+        for number, shard in self._shards.items():
+            shard.fold.expect(coming.get(number, ()))
 
     def advance(self, time_ms: int) -> Step:
         """Let time pass up to the next record, which the recorded shards have not taken yet: answers come."""

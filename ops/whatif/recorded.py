@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from refrain.ops.audit.refold import PartitionFold
 from refrain.ops.whatif.totals import Usage, usage_of
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Flight
-from refrain.schemas.journal import Answered, Event, Passed
+from refrain.schemas.journal import Answered, Asked, Event, Passed
 from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import parse_entry_id
@@ -98,6 +98,11 @@ class Recorded:
                 self.forwarded_at_ms[each.id] = fold.shard.time_ms
         repeated = (Counted.DROPPED, Dropped.REPEATED.value) in result.counts
         return Taken(live, forwards, repeated)
+
+    def expect(self, coming: Mapping[int, Sequence[Asked]]) -> None:
+        """Tell which questions come next, by partition."""
+        for number, fold in self.folds.items():
+            fold.expect(coming.get(number, ()))
 
     def was_left_out(self, record: Record) -> bool:
         """Whether a live shard was told to leave the record out, whatever it is."""

@@ -73,6 +73,7 @@ class Redo:
         self._alike = {version: routes_alike(policy, each) for version, each in recorded.items()}
         self._same_context = all(_contexts_alike(policy, each) for each in recorded.values())
         self._router = self._made(meaning)
+        self._terms = {name: _terms_of(each) for name, each in policy.categories.items()}
         self.counts: Counter[str] = Counter()
         """`category` and `context`: done again; `category_kept` and `context_kept`: could not be, and stay; `shard`:
         went to another; `side`: no text side for the trained head."""
@@ -106,7 +107,7 @@ class Redo:
                 "text_digest": text_digest,
                 "depends": depends,
                 "text_side": self._side(asked, policy),
-                "seen": Seen(policy_version=0, cache=policy.cache, threshold=policy.threshold, ttl_ms=policy.ttl_ms),
+                "seen": match.terms.seen,
             }
         )
         return Redone(made, self._shard(asked, made, policy, partition))
@@ -133,11 +134,7 @@ class Redo:
 
     def _of(self, category: str, classifier: str) -> CategoryMatch:
         """The category under this policy."""
-        policy = self._policy.of(category)
-        if policy is None:
-            return CategoryMatch(category, classifier, None)
-        seen = Seen(policy_version=0, cache=policy.cache, threshold=policy.threshold, ttl_ms=policy.ttl_ms)
-        return CategoryMatch(category, classifier, CategoryTerms(policy, seen))
+        return CategoryMatch(category, classifier, self._terms.get(category))
 
     def _by_meaning(self) -> bool:
         return routes_by_meaning(self._policy) or (self._meaning is not None and self._meaning.trained is not None)
@@ -190,6 +187,11 @@ class Redo:
             for each in self._recorded.values()
             for name, of in self._policy.categories.items()
         )
+
+
+def _terms_of(policy: CategoryPolicy) -> CategoryTerms:
+    seen = Seen(policy_version=0, cache=policy.cache, threshold=policy.threshold, ttl_ms=policy.ttl_ms)
+    return CategoryTerms(policy, seen)
 
 
 def _routing(policy: Policy) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from refrain.ops.audit.refold import Read, in_runs
 from refrain.ops.terminal import output
 from refrain.ops.whatif.alternative import Alternative, Made, Step
 from refrain.ops.whatif.ledger import RECORDED, Ledger, Row, Span
@@ -62,10 +63,13 @@ def run(
     span = Span(max(from_ms, survey.first_ms), survey.last_ms)
     tallies = [Tally(each.name, each.policy) for each in folded]
     pass_ = _Pass(recorded, folded, Tally(RECORDED, last), tallies, span, survey, on_changed, on_made)
-    for number, record in enumerate(recording):
-        pass_.take(record)
-        if number % PROGRESS_RECORDS == 0:
-            progress(number)
+    number = 0
+    for run_ in in_runs(recording):
+        for record, event in pass_.expect(run_):
+            pass_.take(record, event)
+            if number % PROGRESS_RECORDS == 0:
+                progress(number)
+            number += 1
     pass_.finish()
     return WhatIf(pass_.live, tallies, span, survey, [*survey.told, *_told(recording, survey, folded, tallies)])
 
@@ -94,8 +98,19 @@ class _Pass:
         self._on_made = on_made
         self._bucket = 0
 
-    def take(self, record: Record) -> None:
-        event = _event(record)
+    def expect(self, records: list[Record]) -> list[Read]:
+        """The records with their events, when all folds have been told what comes."""
+        read = [(record, _event(record)) for record in records]
+        coming: dict[int, list[Asked]] = {}
+        for record, event in read:
+            if isinstance(event, Asked):
+                coming.setdefault(record.partition, []).append(event)
+        self._recorded.expect(coming)
+        for alternative in self._alternatives:
+            alternative.expect(coming)
+        return read
+
+    def take(self, record: Record, event: Event | None) -> None:
         bucket = self._span.bucket(record.timestamp_ms)
         if bucket != self._bucket:
             self._sample()

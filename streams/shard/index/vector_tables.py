@@ -27,7 +27,7 @@ MOVED_PER_ADD = 16
 MARGIN = 1e-4
 """How far float32 may be off; all within it of the last candidate are ranked by integers."""
 
-VECTORS_REMEMBERED = 256
+VECTORS_REMEMBERED = 768
 """Vectors that are remembered as they were read: some 14 bytes a dimension each."""
 
 Search = Literal["exact", "ann"]
@@ -225,15 +225,21 @@ class Tables:
         if table.block is None:
             return self._search_hnsw(table, query, count, floor, ef)
         vectors = self.slab.vectors(table.block, table.count)
-        rough = vectors @ query.unit
-        if not len(rough):
+        if not len(vectors):
             return []
-        near = np.flatnonzero(rough >= min(floor, float(rough.max())) - MARGIN)
+        rough = self._rough(table, vectors, query)
+        # `argmax` goes to the numbers at once, `max` by way of the interpreter.
+        near = np.flatnonzero(rough >= min(floor, rough.item(rough.argmax())) - MARGIN)
         if len(near) > count:
             kth = np.partition(rough[near], len(near) - count)[len(near) - count]
             near = near[rough[near] >= kth - MARGIN]
         rows = self.slab.owners(table.block, table.count)[near].tolist()
         return self._ranked(rows, self._recorded(rows, vectors[near]), query, floor)
+
+    def _rough(self, table: Table, vectors: Floats, query: QueryVector) -> Floats:
+        """Similarities (count) in float32 with the vectors (count, dim) of the table's block."""
+        found: Floats = vectors @ query.unit
+        return found
 
     def _search_hnsw(self, table: Table, query: QueryVector, count: int, floor: float, ef: int) -> list[VectorMatch]:
         if table.hnsw is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from refrain.schemas.base import TextSide
@@ -11,6 +12,10 @@ from refrain.streams.shard.guard_words import GuardFinding
 from refrain.streams.shard.search.question import ShardQuestion
 
 GUARD, HEAD = "guard:", "head"
+PAIRS_REMEMBERED = 1_024
+"""Pairs of texts whose evidence is remembered: a rewording is often asked again, and of every policy of a what-if."""
+PAIR_CHARS_MAX = 2_000
+"""Characters of both texts of a pair that is remembered."""
 
 
 class CachedText(NamedTuple):
@@ -41,7 +46,7 @@ def score(question: ShardQuestion, cached: CachedText, similarity: float) -> Sco
     if not policy.guards:
         return Scored(None, similarity)
     asked = question.asked.question.data
-    found = guards.weigh(GuardTerms.of(policy), guards.read(asked), guards.read(cached.text))
+    found = _evidence(GuardTerms.of(policy), asked, cached.text)
     said = tuple([GuardFinding.of(cached.id, verdict, asked, cached.text) for verdict in found.verdicts])
     if found.refused is not None:
         return Scored(GUARD + found.refused.value, 0.0, said, found.overlap)
@@ -52,6 +57,17 @@ def score(question: ShardQuestion, cached: CachedText, similarity: float) -> Sco
     left -= weight or 0
     refusal = None if left >= least else _heaviest(found, weight)
     return Scored(refusal, max(0, left) / MICROS, said, found.overlap, None if weight is None else weight / MICROS)
+
+
+def _evidence(terms: GuardTerms, asked: str, cached: str) -> Evidence:
+    if len(asked) + len(cached) > PAIR_CHARS_MAX:
+        return guards.weigh(terms, guards.read(asked), guards.read(cached))
+    return _remembered(terms, asked, cached)
+
+
+@lru_cache(maxsize=PAIRS_REMEMBERED)
+def _remembered(terms: GuardTerms, asked: str, cached: str) -> Evidence:
+    return guards.weigh(terms, guards.read(asked), guards.read(cached))
 
 
 def _head_weight(question: ShardQuestion, cached: CachedText, similarity: float, found: Evidence) -> int | None:
