@@ -123,14 +123,20 @@ class Snapshot:
 
         Raises SnapshotUnusable where they are not, and at the end for a digest that does not fit.
         """
-        last = b""
-        for block in self._blocks():
-            take_block(block)
-            for row in rows_of(block):
-                if row[0] <= last:
-                    raise SnapshotUnusable(f"{self.manifest.rows.name}: its rows are out of order")
-                last = row[0]
-                yield row
+        file = self.manifest.rows
+        with self._location.reading(*self._folder, file.name) as reading:
+            try:
+                last = b""
+                for block in read_blocks(reading.read):
+                    take_block(block)
+                    for row in rows_of(block):
+                        if row[0] <= last:
+                            raise SnapshotUnusable("its rows are out of order")
+                        last = row[0]
+                        yield row
+            except SnapshotUnusable as damage:
+                raise SnapshotUnusable(f"{file.name}: {damage}") from damage
+            _check(file, reading.size, reading.sha256)
 
     def fill(self, store: Store) -> None:
         """Fill an empty store. Raises SnapshotUnusable: then part of it may be there, and its checkpoint is 0."""
@@ -174,15 +180,6 @@ class Snapshot:
                 while reading.read(CHUNK_BYTES):
                     continue
                 _check(file, reading.size, reading.sha256)
-
-    def _blocks(self) -> Iterator[bytes]:
-        file = self.manifest.rows
-        with self._location.reading(*self._folder, file.name) as reading:
-            try:
-                yield from read_blocks(reading.read)
-            except SnapshotUnusable as damage:
-                raise SnapshotUnusable(f"{file.name}: {damage}") from damage
-            _check(file, reading.size, reading.sha256)
 
     def _graph(self, graph: Graph, folder: Path, stack: ExitStack) -> SavedGraph:
         data = self._location.read(*self._folder, graph.ids.name, bytes_max=graph.ids.bytes)

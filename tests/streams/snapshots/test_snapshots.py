@@ -314,6 +314,15 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
 
+@pytest.mark.parametrize("at", range(0, 400, 23))
+def test_whatever_byte_of_the_rows_is_another_the_file_is_named(at: int, stage: Kept, tmp_path: Path) -> None:
+    stage.play(traffic())
+    snapshot = stage.made()
+    flip(file_of(snapshot, "rows.zst", tmp_path / "shelf"), at)
+    with pytest.raises(SnapshotUnusable, match=r"^rows\.zst"):
+        list(snapshot.rows())
+
+
 DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "flipped byte": ("rows.zst", lambda path: flip(path, 40), "rows.zst"),
     "flipped length": ("rows.zst", lambda path: flip(path, 0), "rows.zst"),
