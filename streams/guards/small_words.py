@@ -25,9 +25,14 @@ _WHETHER = "whether"
 _ADVERBS = frozenset("exactly actually really literally honestly basically".split())
 """Harmless words that may stand within an opening: how exactly do I."""
 _ARTICLES = frozenset(("a", "an"))
-_ANY_ARTICLE = frozenset(("a", "an", "the"))
-_ARTICLED = frozenset("little number second third church school man time".split())
-"""Words that mean something else by their article: a number of, the number of; little hope, a little hope."""
+_ARTICLED = {
+    **dict.fromkeys("number second third".split(), ("a", "the")),
+    "little": ("", "a"),
+    **dict.fromkeys("church school man time".split(), ("", "the")),
+}
+"""Words that mean something else by which of two articles they have: a number of, the number of; little, a little."""
+_BARE = frozenset("is does do did was to for of in at there have has".split())
+"""Words behind which one stands without an article."""
 _ANEW = words("anew")
 _SENSED = words("senses")
 _ONCE, _MORE, _TIME, _WAY = "once", "more", "time", "way"
@@ -147,7 +152,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         _stranded(lows),
         symmetric,
         () if _SENSED.isdisjoint(lows) else tuple([low for low in lows if low in _SENSED]),
-        {} if _ARTICLED.isdisjoint(lows) else _articled(lows),
+        {} if _ARTICLED.keys().isdisjoint(lows) else _articled(lows),
         next((_ASKERS[low] for low in lows if low in _ASKERS), ""),
     )
 
@@ -188,11 +193,13 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
 
 def _articled(lows: Sequence[str]) -> dict[tuple[str, str], str]:
     """Words that mean something else by the article before them, with the word behind each: (number, of): a."""
-    return {
-        (lows[at], lows[at + 1]): lows[at - 1] if lows[at - 1] in _ANY_ARTICLE else ""
-        for at in range(1, len(lows) - 1)
-        if lows[at] in _ARTICLED
-    }
+    found: dict[tuple[str, str], str] = {}
+    for at in range(1, len(lows) - 1):
+        if lows[at] in _ARTICLED:
+            article = "" if lows[at - 1] in _BARE else lows[at - 1]
+            if article in _ARTICLED[lows[at]]:
+                found[lows[at], lows[at + 1]] = article
+    return found
 
 
 def _doing(lows: Sequence[str]) -> int:

@@ -85,7 +85,7 @@ def prevented(a: SmallWords, b: SmallWords) -> list[str]:
 
 def caused(a: SmallWords, b: SmallWords) -> list[str]:
     """Somebody who is got to do something to the asker in one text alone: get my sister to forgive me."""
-    if (_ME in a.counted) == (_ME in b.counted):
+    if (_ME in a.counted) == (_ME in b.counted) or not _ENDING.isdisjoint(a.counted.keys() | b.counted.keys()):
         return []
     keys = (a if _ME in a.counted else b).keys
     return [_GET, _ME] if _GET in keys and _is_caused(keys) else []
@@ -225,7 +225,7 @@ def _fitting(a: SmallWords, b: SmallWords) -> list[str]:
     if more not in (1, 2) or b.keys[:2] != _DEFINING[0] or a.keys[:2] != b.keys[:2]:
         return []
     what = b.words[2:]
-    if not all(word.content for word in what) or len(what) != 1 + (what[:1] != () and what[0].text.isupper()):
+    if not all(word.content for word in what) or not (len(what) == 1 or (len(what) == _FEW and what[0].text.isupper())):
         return []
     if a.keys[2 + more :] != b.keys[2:] or b.words[1].text.lower() not in _DEFINING[1]:
         return []

@@ -81,7 +81,7 @@ _ANYBODYS = frozenset(("my", "your", "our", "one"))
 _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _DID = frozenset(("did",))
-_BY, _OF = "by", "of"
+_BY, _OF, _MADE = "by", "of", "make"
 _ADVERB_CHARS = 6
 _PARTICLES = frozenset("back away together apart aside".split())
 """Words that may stand before or behind what a verb is about: get my deposit back, get back my deposit."""
@@ -326,7 +326,7 @@ def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
     """A preposition that ends a text, and that the other does without: who may vote for, who may vote."""
     if a.stranded == _OF:
         # What a thing is made of; "of" is said of many others.
-        return [] if b.stranded or b.keys[:1] == (_OF,) else [_OF]
+        return [_OF] if a.keys[-2:-1] == (_MADE,) and _MADE not in b.counted else []
     return [a.stranded] if a.stranded and a.stranded not in b.counted else []
 
 

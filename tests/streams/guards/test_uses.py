@@ -62,7 +62,7 @@ def test_a_word_that_is_used_otherwise_asks_for_something_else(a: str, b: str) -
     [
         ("Who wrote Don Quixote?", "Who was Don Quixote written by?"),
         ("How do I make my hair grow faster?", "How can I get my hair to grow faster?"),
-        ("How do I stop my dog from barking?", "How do I get my dog to stop barking?"),
+        ("A man is playing the guitar", "The man is playing the guitar"),
         ("What is a good healthy breakfast?", "What's a healthy breakfast?"),
         ("How does a heat pump work?", "I'd like to know how a heat pump works"),
         ("Must I have a lawyer to write a will?", "Do I need a lawyer to write a will?"),
@@ -70,7 +70,7 @@ def test_a_word_that_is_used_otherwise_asks_for_something_else(a: str, b: str) -
         ("What does a notary do?", "What is it that a notary does?"),
         ("How often should I water a cactus?", "How frequently should I water a cactus?"),
         ("Is the traveler insured?", "Is the traveller insured?"),
-        ("Best time to visit Norway?", "What is the best time to visit Norway?"),
+        ("Price of a Tesla?", "What is the price of a Tesla?"),
         ("Plan a trip to Lisbon", "Help me plan a trip to Lisbon"),
         ("How do I take care of a snake?", "How do I care for a snake?"),
         ("Where do I vote?", "Where does one vote?"),
