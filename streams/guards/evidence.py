@@ -18,6 +18,7 @@ from refrain.streams.guards import (
     payload,
     question,
     scope,
+    uses,
     word_edits,
 )
 from refrain.streams.guards.frame import EQUAL, Overlap, overlap
@@ -175,6 +176,8 @@ def _words(a: Reading, b: Reading) -> Difference | None:
         return Difference(degrees, "degree")
     if signs := word_edits.signs(a.words, b.words):
         return Difference(signs, "signs")
+    if used := uses.needs(a.words, b.words) or uses.caused(a.words, b.words) or uses.prevented(a.words, b.words):
+        return Difference(tuple(used), "harmful")
     if not word_edits.is_frame(a.words, b.words):
         return None
     found = word_edits.edits(a.words, b.words)

@@ -26,8 +26,13 @@ _UNHEARD = frozenset("nt nts nce nces ncy ncies ntly ble bles bly bility r rs".s
 """Endings behind a vowel that is not heard in them: independent, existence, responsible."""
 _TAIL = 4
 """Letters behind a vowel that may be another one: endings tell words apart (methane, methene)."""
+_VOWELS = frozenset("aeiou")
+"""Letters that one leaves out of a word that is shorter by one, too: bulding."""
 _ENDINGS = frozenset(("", "d", "ed", "er", "ers", "es", "est", "ing", "ings", "s", "y"))
 """Endings before which a doubled letter makes another word (hoping, hopping; discus, discuss)."""
+_PREFIXES = frozenset(("pre", "pro", "per"))
+"""Prefixes of which one for another makes another word: prescribe, proscribe."""
+_PREFIX_CHARS = 3
 _CONFUSABLE = {word: number for number, line in enumerate(groups("confusable")) for word in line}
 
 
@@ -37,6 +42,8 @@ def is_misspelt(a: str, b: str) -> bool:
         return False
     if a in _CONFUSABLE and _CONFUSABLE[a] == _CONFUSABLE.get(b):
         return False
+    if _prefixed(a) == _prefixed(b) != "" and a[:_PREFIX_CHARS] != b[:_PREFIX_CHARS]:
+        return False
     at = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     if len(a) == len(b):
         return _is_exchanged(a[at:], b[at:]) or _is_weak(a[at:], b[at:], len(a)) or _is_alike(a[at:], b[at:], len(a))
@@ -45,7 +52,13 @@ def is_misspelt(a: str, b: str) -> bool:
         return False
     if long[at] == long[at - 1]:
         return long[at + 1 :] not in _ENDINGS
-    return len(short) >= LEFT_OUT_CHARS_MIN and 2 <= at <= len(short) - 2
+    least = LEFT_OUT_CHARS_MIN - (long[at] in _VOWELS)
+    return len(short) >= least and 2 <= at <= len(short) - 2
+
+
+def _prefixed(word: str) -> str:
+    """What stands behind a prefix that another one may take the place of; "" where none does."""
+    return word[_PREFIX_CHARS:] if word[:_PREFIX_CHARS] in _PREFIXES else ""
 
 
 def _is_exchanged(a: str, b: str) -> bool:

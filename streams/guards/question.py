@@ -64,6 +64,12 @@ _PERIPHRASES = {
     "going": "will",
 }  # fmt: skip
 """What "be ... to" says by the word between: are students allowed to, is he supposed to."""
+_CHOSEN = frozenset("best worst top good great".split())
+"""Words before a thing that is asked for by its name alone."""
+_OF_THINGS = frozenset("for of between".split())
+"""Words behind such a thing: difference between."""
+_SAYING = _COPULAS | _DOING | _HAVING | frozenset(_MOODS)
+"""Words by one of which a sentence says something."""
 _APART = 8
 """Words among which what stands behind an auxiliary verb is looked for."""
 
@@ -122,7 +128,7 @@ def read_kind(said: Said) -> Kind:
         asked = asked._replace(kind=_LIKENED)
     if asked is not None and asked.kind in _YESNO and is_choice(said.lows):
         asked = asked._replace(kind=_CHOICE)
-    if asked is None and meant is None and lows[-1:] == ["?"] and not _is_keywords(said):
+    if asked is None and meant is None and lows[-1:] == ["?"] and not _is_keywords(said) and not _is_thing(said.lows):
         return _with_mood(_SAID, plain, 0)._replace(text="")
     if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
         return meant or asked or Kind(KEYWORDS if _is_keywords(said) else NONE, "")
@@ -133,6 +139,13 @@ def _is_likened(lows: Sequence[str]) -> bool:
     """Whether it is asked how something is in other words: what is the weather like in May."""
     at = next((at for at, low in enumerate(lows) if low in _VAGUE), len(lows))
     return lows[at + 1 : at + 2] != [] and lows[at + 1] in _COPULAS and _LIKE in lows[at + 2 :]
+
+
+def _is_thing(lows: Sequence[str]) -> bool:
+    """Whether a text names what is asked for and says nothing of it: best time to visit Norway, recipe for pesto."""
+    if not _SAYING.isdisjoint(lows):
+        return False
+    return lows[0] in _CHOSEN or lows[0].endswith("est") or not _OF_THINGS.isdisjoint(lows[1:2])
 
 
 def _is_keywords(said: Said) -> bool:

@@ -5,11 +5,12 @@ Two texts of the same words ask something else where such a word belongs to anot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from refrain.streams.guards.content_words import GENERAL
 from refrain.streams.guards.item import Word
-from refrain.streams.guards.small_words import SmallWords
+from refrain.streams.guards.small_words import PERSONS, SmallWords
 
 _SUBJECTS = frozenset("i you we he she they".split())
 IS, _WAS = "is", "was"
@@ -20,6 +21,7 @@ _COUNTING = frozenset(("each", "every", "no", "only"))
 """Words that say of how many where they stand before a word, and belong to no other place of a sentence."""
 _PAST = 2
 """Words behind which one is looked for that such a word belongs to."""
+_OF_HOW_MANY = frozenset("all both every everyone everything always only".split())
 _NOT, _TO = "not", "to"
 _ASKING = frozenset("why how when where what which".split())
 _INVERTED = _ASKING | frozenset("is was has can could will would should must may might shall".split())
@@ -71,21 +73,30 @@ def _denied(a: SmallWords) -> list[str]:
     """The word of meaning behind each "not", where one follows; isn't the car new says nothing of what is denied."""
     found: list[str] = []
     for at, word in enumerate(a.words):
-        if word.key == _NOT and not (at < _PAST + 1 and (at == 0 or a.keys[at - 1] in _INVERTED)):
-            behind = a.words[at + 1 : at + 1 + _PAST]
+        behind = a.words[at + 1 : at + 1 + _PAST]
+        if word.key == _NOT and (_is_of_how_many(behind) or not _is_inverted(a.keys, at)):
             if behind and behind[0].key == _TO:
                 behind = behind[1:]
-            found += [behind[0].key] if behind and behind[0].content else []
+            found += [behind[0].key] if behind and (behind[0].content or behind[0].key in _OF_HOW_MANY) else []
     return found
 
 
+def _is_of_how_many(behind: Sequence[Word]) -> bool:
+    return bool(behind) and behind[0].key in _OF_HOW_MANY
+
+
+def _is_inverted(keys: Sequence[str], at: int) -> bool:
+    """Whether a "not" stands with its verb before who does it."""
+    return at < _PAST + 1 and (at == 0 or keys[at - 1] in _INVERTED)
+
+
 def _counting(a: SmallWords) -> dict[str, str]:
-    """Each with the word of meaning behind it, past a preposition: only on Windows."""
+    """Each with the word of meaning or the person behind it, past a preposition: only on Windows."""
     found: dict[str, str] = {}
     for at, word in enumerate(a.words):
         if word.key in _COUNTING:
             behind = a.words[at + 1 : at + 1 + _PAST]
-            found[word.key] = next((each.key for each in behind if each.content), "")
+            found[word.key] = next((each.key for each in behind if each.content or each.key in PERSONS), "")
     return {key: other for key, other in found.items() if other}
 
 

@@ -25,8 +25,17 @@ _WHETHER = "whether"
 _ADVERBS = frozenset("exactly actually really literally honestly basically".split())
 """Harmless words that may stand within an opening: how exactly do I."""
 _ARTICLES = frozenset(("a", "an"))
+_ARTICLED = {
+    **dict.fromkeys("number second third".split(), ("a", "the")),
+    "little": ("", "a"),
+    **dict.fromkeys("church school man time".split(), ("", "the")),
+}
+"""Words that mean something else by which of two articles they have: a number of, the number of; little, a little."""
+_BARE = frozenset("is does do did was to for of in at there have has".split())
+"""Words behind which one stands without an article."""
 _ANEW = words("anew")
-_ONCE, _MORE, _TIME = "once", "more", "time"
+_SENSED = words("senses")
+_ONCE, _MORE, _TIME, _WAY = "once", "more", "time", "way"
 LIMITING = words("limiting")
 """Words that say how far something holds, compared as they are written."""
 PERSONS = words("persons")
@@ -42,7 +51,7 @@ _BETWEEN = frozenset("me us some a few one two three the an many please".split()
 """Words that may stand between "give" and "more"."""
 JOINING = frozenset(("and", "or", "vs", "versus", "/"))
 """Words that join two of which the order says nothing."""
-_STRANDED = frozenset("for to with from about".split())
+_STRANDED = frozenset("for to with from about of".split())
 """Prepositions that ask for what they govern where they end a text."""
 _WORD, _KEY = attrgetter("word"), attrgetter("key")
 _NO_GROUPS: frozenset[int] = frozenset()
@@ -76,6 +85,10 @@ class SmallWords(NamedTuple):
     """A preposition that ends it, "" where none does: who may vote for."""
     symmetric: bool
     """Whether it compares things, whose order says nothing."""
+    sensed: tuple[str, ...]
+    """Words, folded, of which another form means something else: glasses."""
+    articled: dict[tuple[str, str], str]
+    """Words that mean something else by their article, each with the word behind it, and that article."""
     asker: str
     """Who does it by the first word of it that says so: i, you, one (anybody)."""
 
@@ -93,6 +106,10 @@ _REQUEST_MIN = 3
 _LISTED = frozenset("the all some any every".split())
 _LIST = Word("list_out", _NO_GROUPS, "list", False)
 _SAID_TO = frozenset(("explain", "describe"))
+_WHAT, _DOES = "what", frozenset(("do", "does"))
+_DO = Word("do_what", _NO_GROUPS, "do", False)
+"""What a thing does, where that is asked for; elsewhere a "do" says nothing: what does lactose do."""
+_DOING_MIN = 2
 _ME, _TO_ME = "me", Word("to_the_asker", _NO_GROUPS, "me", False)
 
 
@@ -134,6 +151,8 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         bool(lows) and (lows[0] in _REQUESTS or _is_request(items)),
         _stranded(lows),
         symmetric,
+        () if _SENSED.isdisjoint(lows) else tuple([low for low in lows if low in _SENSED]),
+        {} if _ARTICLED.keys().isdisjoint(lows) else _articled(lows),
         next((_ASKERS[low] for low in lows if low in _ASKERS), ""),
     )
 
@@ -161,6 +180,8 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
     found += filter(None, map(_WORD, items[done:]))
+    if lows and lows[0] == _WHAT and (doing := _doing(lows)) >= max(done, _DOING_MIN):
+        found.append(_DO._replace(text=items[doing].text))
     if not _LISTING.isdisjoint(lows):
         first = next((at for at, low in enumerate(lows) if low not in _HARMLESS), 0)
         if lows[first] in _LISTING and _is_listed(items, first):
@@ -168,6 +189,23 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
     if _ME in lows:
         found = [_TO_ME if word.key == _ME and _is_polite(found, at) else word for at, word in enumerate(found)]
     return found
+
+
+def _articled(lows: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Words that mean something else by the article before them, with the word behind each: (number, of): a."""
+    found: dict[tuple[str, str], str] = {}
+    for at in range(1, len(lows) - 1):
+        if lows[at] in _ARTICLED:
+            article = "" if lows[at - 1] in _BARE else lows[at - 1]
+            if article in _ARTICLED[lows[at]]:
+                found[lows[at], lows[at + 1]] = article
+    return found
+
+
+def _doing(lows: Sequence[str]) -> int:
+    """Where the "do" stands that ends a text, before its mark if it has one; -1 where none does."""
+    at = len(lows) - 1 - (lows[-1] in ENDS)
+    return at if lows[at] in _DOES else -1
 
 
 def _is_listed(items: Sequence[Item], at: int) -> bool:
@@ -246,9 +284,15 @@ def _anew(items: Sequence[Item]) -> str:
         if item.low == "else":
             if at and items[at - 1].low in _BEFORE_ELSE:
                 return item.text
-        elif (item.low in _ALONE and edge) or _given(items, at):
+        elif (item.low in _ALONE and (edge or _is_other_way(items, at))) or _given(items, at):
             return item.text
     return ""
+
+
+def _is_other_way(items: Sequence[Item], at: int) -> bool:
+    """Whether a text ends with "another way", or with "a different way"."""
+    behind = [item.low for item in items[at + 1 : at + 3]]
+    return behind[:1] == [_WAY] and ENDS.issuperset(behind[1:])
 
 
 def _is_time(items: Sequence[Item], at: int) -> bool:

@@ -20,6 +20,8 @@ _ROOT_CHARS = 4
 _CVC = re.compile(r"^[^aeiou]*[aeiouy][^aeiouwxy]$")
 _LIGATURES = re.compile("(?<=[^aeiou])(?:ae(?!l)|oe(?=[a-z]{2}))")
 """What is written as one letter in America: paediatrician, oestrogen; not Michael, aeroplane, canoe."""
+_DOUBLED = re.compile("(?<=[aeiou][^aeiou][aeiou])ll(?=er$|or$|ous$)")
+"""What is written with one l in America, behind a syllable that is not the first: traveller, marvellous."""
 _KEPT = frozenset(
     "news always series species lens gas bus plus thus this less pass class address process access business kubernetes"
     " pandas windows analysis basis crisis status virus census focus bonus campus radius corpus express press"
@@ -106,6 +108,7 @@ def _spelling(word: str) -> str:
         word = re.sub(r"ys(e|er)$", r"yz\1", word)
         word = re.sub(r"ogue$", "og", word)
         word = re.sub(r"ll(?=ation$|ment$)", "l", word)
+        word = _DOUBLED.sub("l", word)
     if len(word) > 6 and ("ae" in word or "oe" in word):
         word = _LIGATURES.sub("e", word)
     if len(word) > 5 or word in ("colour", "honour"):

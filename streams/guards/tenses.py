@@ -22,7 +22,8 @@ def tenses(a: SmallWords, b: SmallWords) -> list[str]:
         return []
     mine, theirs = _forms(a), _forms(b)
     apart = mine ^ theirs
-    past = {(key, low) for key, low in apart if low.endswith("ed") or (doing and is_irregular(low))}
+    ing = {key for key, low in apart if low.endswith("ing")}
+    past = {(key, low) for key, low in apart if low.endswith("ed") or (is_irregular(low) and (doing or key in ing))}
     # A word that is told as past in both is written otherwise: canceled, cancelled.
     both = {key for key, _ in mine - past} & {key for key, _ in theirs} | {key for key, _ in theirs - past} & {
         key for key, _ in mine

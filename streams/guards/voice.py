@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from refrain.streams.guards.small_words import SmallWords
 from refrain.streams.guards.stems import may_be_past
 
@@ -18,6 +16,8 @@ _UNKNOWN = frozenset(("which", "who"))
 _FEW = 4
 """Words that a text has at least in which such a place is looked at."""
 _GET, _HOWTO = "get", "howto"
+_REACH = 3
+"""Words behind "get" among which the verb stands that somebody has done: get my car fixed."""
 _REACHED = frozenset("started married engaged divorced dressed involved rid used".split())
 """What somebody gets that he does himself: how do I get started, how do I start."""
 
@@ -27,10 +27,12 @@ def undergone(passive: SmallWords, active: SmallWords) -> list[str]:
     if _GET not in passive.counted or _GET in active.counted or _HOWTO not in active.counted:
         return []
     there = {word.key: word.text.lower() for word in active.words if word.content}
-    for x, y in pairwise(passive.words):
+    at = passive.keys.index(_GET)
+    for by, y in enumerate(passive.words[at + 1 : at + 1 + _REACH]):
         low = y.text.lower()
-        if x.key == _GET and low not in _REACHED and _is_done(low, there.get(y.key, "")):
-            return [x.text, y.text]
+        # Who gets somebody to do it has an object between: get him hired.
+        if low not in _REACHED and _is_done(low, there.get(y.key, "")) and (by == 0 or passive.words[-1] is y):
+            return [passive.words[at].text, y.text]
     return []
 
 

@@ -24,6 +24,7 @@ from refrain.streams.guards.scope import denied, parted, several, times
 from refrain.streams.guards.small_words import JOINING, LIMITING, PERSONS, SmallWords
 from refrain.streams.guards.stems import related, stem
 from refrain.streams.guards.tenses import did, tenses
+from refrain.streams.guards.uses import counted, uses
 from refrain.streams.guards.voice import ASKERS, BE, governed, of_one_time, undergoes, undergone, voiced
 
 FRAME = 750
@@ -51,13 +52,15 @@ _ONES = _by_word(
 """Words that speak of the same person."""
 _DECISIVE = words("decisive") | LIMITING
 _OPTIONAL = words("optional")
-_TURNING = frozenset("before after till since without not never but against than".split())
+_TURNING = frozenset("before after till since without not never but against than do_what".split())
 """Little words that no word of meaning in their place says otherwise."""
 _LIGHT = frozenset("take make do have get".split())
 """Verbs that say no more than the thing that is done: take a screenshot, screenshot."""
 _OPERATORS = frozenset("^ $ + = < > % | ~ @ += -= *= == === != !== <= >= << >> && || ++ ** // ?. -> <-".split())
 """Signs of which one more asks for something else; a slash, a dash or a bullet may be the writer's own."""
 _GRADES = _by_word([*line, *map(stem, line)] for line in groups("grades"))
+_SENSES = _by_word(groups("senses"))
+"""Forms of one word that mean something else: glass, glasses."""
 _RIVALS = _by_word([*line, *map(stem, line)] for line in [*groups("rivals"), *groups("grades")])
 """Words of which one asks for something else than another in its place, also where it is no little word."""
 _ASKED = frozenset(("should", "can"))
@@ -78,7 +81,7 @@ _ANYBODYS = frozenset(("my", "your", "our", "one"))
 _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _DID = frozenset(("did",))
-_BY = "by"
+_BY, _OF, _MADE = "by", "of", "make"
 _ADVERB_CHARS = 6
 _PARTICLES = frozenset("back away together apart aside".split())
 """Words that may stand before or behind what a verb is about: get my deposit back, get back my deposit."""
@@ -155,7 +158,7 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     """Compare the words of two texts that share a frame. Symmetric in effect."""
     if a.keys == b.keys:
         # Neither lacks a word of the other, and none has moved: only how they are written may differ.
-        return Edits((*_capitals(a, b), *tenses(a, b), *several(a, b)))
+        return Edits((*_capitals(a, b), *tenses(a, b), *several(a, b), *_otherwise(a, b), *counted(a, b)))
     mine, theirs = _left(a, b), _left(b, a)
     if a.content == b.content and voiced(a, b) == [] and of_one_time(a, b):
         mine, theirs = mine - _OF_VOICE, theirs - _OF_VOICE
@@ -163,15 +166,21 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     changed = _changes(a, b, mine, theirs)
     anybody = _is_anybody(a, b)
     general = anybody or (_HOWTO in a.counted and _HOWTO in b.counted)
+    own = a.asker == b.asker == _I
     left = mine | theirs
     if a.symmetric and b.symmetric:
         changed = [(m, t) for m, t in changed if not {word.key for word in (*m, *t)} <= JOINING]
     harmful = [
-        word.text for m, t in changed for word in _harmful(m, t, left) if not (general and _is_anybodys(m, t, anybody))
+        word.text
+        for m, t in changed
+        for word in _harmful(m, t, left)
+        if not (general and _is_anybodys(m, t, anybody, own))
     ]
+    if len(mine) == len(theirs) == 1 and not harmful:
+        harmful += _rivals(*mine, *theirs)
     if len(changed) == 1:
         harmful += alone(a, b, chain.from_iterable(changed[0]))
-    harmful += undergone(a, b) + undergone(b, a) + several(a, b)
+    harmful += undergone(a, b) + undergone(b, a) + several(a, b) + uses(a, b) + _otherwise(a, b) + counted(a, b)
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + tenses(a, b) + times(a, b)
     extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
@@ -198,6 +207,16 @@ def _left(a: SmallWords, b: SmallWords) -> frozenset[str]:
 def _joined(a: SmallWords, b: SmallWords) -> frozenset[str]:
     """Keys of neighbours that the other text writes as one: drop-down, dropdown."""
     return frozenset(key for x, y in pairwise(a.keys) if x + y in b.counted for key in (x, y))
+
+
+def _otherwise(a: SmallWords, b: SmallWords) -> list[str]:
+    """Forms of one word of which each means something else: glass, glasses."""
+    if not (a.sensed or b.sensed):
+        return []
+    mine, theirs = set(a.sensed), set(b.sensed)
+    return [
+        low for x in sorted(mine - theirs) for y in sorted(theirs - mine) if _share(_SENSES, x, y) for low in (x, y)
+    ]
 
 
 def _over(a: SmallWords, b: SmallWords) -> list[str]:
@@ -275,6 +294,11 @@ def _harmful(m: list[Word], t: list[Word], left: frozenset[str]) -> list[Word]:
     return [*m, *t]
 
 
+def _rivals(one: str, other: str) -> list[str]:
+    """The only two words that each text lacks of the other, where one asks for something else, wherever they stand."""
+    return [one, other] if _share(_RIVALS, one, other) and not _share(_LINES, one, other) else []
+
+
 def _decides(word: Word) -> bool:
     """Whether a word more asks for something else: any little word that is not known to be harmless, and a sign."""
     if word.key in _DECISIVE:
@@ -300,6 +324,9 @@ def _extra(m: list[Word], t: list[Word]) -> list[Word]:
 
 def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
     """A preposition that ends a text, and that the other does without: who may vote for, who may vote."""
+    if a.stranded == _OF:
+        # What a thing is made of; "of" is said of many others.
+        return [_OF] if a.keys[-2:-1] == (_MADE,) and _MADE not in b.counted else []
     return [a.stranded] if a.stranded and a.stranded not in b.counted else []
 
 
@@ -324,8 +351,13 @@ def _asks_for(a: SmallWords) -> str:
     return next((who for who, own in _OWN.items() if not own.isdisjoint(a.counted)), a.asker)
 
 
-def _is_anybodys(m: list[Word], t: list[Word], anybody: bool) -> bool:
-    """Whether "your" stands for "my", as where it is asked how something of anybody's is done; or "you" for "me"."""
+def _is_anybodys(m: list[Word], t: list[Word], anybody: bool, own: bool) -> bool:
+    """Whether "your" stands for "my", as where it is asked how something of anybody's is done; or "you" for "me".
+
+    Where both texts ask how they do it themselves (`own`), it is somebody else's: how do I read your terms.
+    """
+    if own:
+        return False
     keys = {word.key for word in (*m, *t)}
     return len(m) == len(t) == 1 and (keys <= _ANYBODYS or (anybody and keys <= _ANYBODY))
 

@@ -1,0 +1,234 @@
+"""What words are used for in two texts that have most of them in common: who eats lions, whom lions eat.
+
+Each kind looks first whether a word of its own stands in the texts; in most of them none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from refrain.streams.guards.item import Word
+from refrain.streams.guards.small_words import SmallWords
+from refrain.streams.guards.stems import may_be_past, stem
+from refrain.streams.guards.voice import ASKERS, BE
+
+_UNKNOWN = frozenset(("which", "who"))
+_DID, _HAS, _WAS = "did", "has", "was"
+_TO, _USED, _DUTY = "to", "used", "duty"
+_INTENDING = frozenset(map(stem, "stop forget remember regret".split()))
+"""Verbs behind which "to" says what is done then, and another form what is done before: stop smoking, stop to smoke."""
+_TIMES = frozenset(map(stem, "second minute hour day night week weekend month quarter year decade century".split()))
+_IN_TIME = frozenset(("for", "in"))
+"""Prepositions before a time that say how long, and by when."""
+_WOULD, _IF, _WHEN = "would", "if", "when"
+_LOOK, _LIKE = "look", "like"
+_DEFINING = (("which", "is"), frozenset(("is", "'s", "what's", "whats")))
+"""How a text opens that asks what one thing is."""
+_FITTING = frozenset("good great best right normal".split())
+"""Words by which a text asks how a thing should be, rather than what it is: what is a good APR."""
+_WANTING = frozenset((_HAS, "want", "like"))
+_GET, _ME = "get", "me"
+_IS, _BEST, _GOOD, _STILL, _MORE, _MOST = "is", "best", "good", "still", "more", "most"
+_GRADING = frozenset((_BEST, _STILL, _MORE, _MOST))
+_SINGLE = frozenset("i you we he she they it this that".split())
+_GETTING = frozenset(("get", "make", "use", _HAS))
+"""Verbs of which one asks for something else than another before the same thing: get a call, make a call."""
+_OF, _MEANING = "of", frozenset(("mean", "definition"))
+_FROM, _BACK, _AT, _HOWTO = "from", "back", "at", "howto"
+_KEEPING = frozenset("stop keep prevent".split())
+_MAKING = frozenset("get make let keep paint dye".split())
+_ENDING = frozenset("stop quit avoid keep prevent not without no never".split())
+_DOING_IT = ASKERS | {"he", "she", "they", "it"}
+_FEW = 2
+"""Words, at least, that change their order."""
+
+
+def uses(a: SmallWords, b: SmallWords) -> list[str]:
+    """Words that are used otherwise in two texts of which most words are the same. Symmetric in effect."""
+    return (
+        _asked_about(a, b)
+        or _apart(a, b, _INTENDING, _intended)
+        or _apart(a, b, _TIMES, _lasting)
+        or _got(a, b)
+        or _resulting(a, b)
+        or _one_sided(a, b)
+        or _one_sided(b, a)
+    )
+
+
+def needs(a: SmallWords, b: SmallWords) -> list[str]:
+    """What somebody needs in one text, and has or wants in the other: do I need a lawyer, do I want a lawyer."""
+    if (_DUTY in a.counted) == (_DUTY in b.counted):
+        return []
+    need, other = (a, b) if _DUTY in a.counted else (b, a)
+    if need.keys[0] != _DUTY or need.keys[1:] != other.keys[2:]:
+        return []
+    if ASKERS.isdisjoint(other.keys[:1]) or _WANTING.isdisjoint(other.keys[1:2]):
+        return []
+    return [need.words[0].text, other.words[1].text]
+
+
+def prevented(a: SmallWords, b: SmallWords) -> list[str]:
+    """What is kept from happening in one text, and made to happen in the other: stop it barking, get it to bark."""
+    if (_FROM in a.counted) == (_FROM in b.counted):
+        return []
+    kept, made = (a, b) if _FROM in a.counted else (b, a)
+    if _HOWTO not in kept.counted or _HOWTO not in made.counted:
+        return []
+    if _KEEPING.isdisjoint(kept.counted) or _MAKING.isdisjoint(made.counted) or not _ENDING.isdisjoint(made.counted):
+        return []
+    at = kept.keys.index(_FROM) + 1
+    stopped = kept.keys[at : at + 1]
+    return [_FROM, *stopped] if stopped and stopped[0] in made.counted and kept.words[at].content else []
+
+
+def caused(a: SmallWords, b: SmallWords) -> list[str]:
+    """Somebody who is got to do something to the asker in one text alone: get my sister to forgive me."""
+    if (_ME in a.counted) == (_ME in b.counted) or not _ENDING.isdisjoint(a.counted.keys() | b.counted.keys()):
+        return []
+    keys = (a if _ME in a.counted else b).keys
+    return [_GET, _ME] if _GET in keys and _is_caused(keys) else []
+
+
+def _asked_about(a: SmallWords, b: SmallWords) -> list[str]:
+    """A verb behind who does it in one text, and behind whom it is done to in the other: who likes it, who it likes."""
+    if a.keys[:1] != b.keys[:1] or _UNKNOWN.isdisjoint(a.keys[:1]):
+        return []
+    mine, theirs = _without_did(a), _without_did(b)
+    if len(mine) != len(theirs) or not BE.isdisjoint(mine):
+        return []
+    start = next((at for at, (x, y) in enumerate(zip(mine, theirs, strict=True)) if x != y), len(mine))
+    m, t = mine[start:], theirs[start:]
+    if len(m) < _FEW or _HAS in (m[0], t[0]):
+        return []
+    return [m[0], t[0]] if t in (m[1:] + m[:1], m[-1:] + m[:-1]) else []
+
+
+def _without_did(a: SmallWords) -> tuple[str, ...]:
+    return tuple([key for key in a.keys if key != _DID]) if _DID in a.counted else a.keys
+
+
+def _apart(
+    a: SmallWords, b: SmallWords, those: frozenset[str], use: Callable[[Sequence[Word]], dict[str, str]]
+) -> list[str]:
+    """How two texts use one of `those` words, where they do so otherwise."""
+    if those.isdisjoint(a.counted) or those.isdisjoint(b.counted):
+        return []
+    mine, theirs = use(a.words), use(b.words)
+    return next(([how, theirs[key]] for key, how in mine.items() if theirs.get(key, how) != how), [])
+
+
+def _intended(words: Sequence[Word]) -> dict[str, str]:
+    """Verbs with what follows: "to" and what is intended, or "-ing" for what is done before."""
+    found = {x.key: y for x, y in pairwise(words) if x.key in _INTENDING}
+    forms = {key: _TO if y.key == _TO else y.text.lower()[-3:] for key, y in found.items()}
+    return {key: form for key, form in forms.items() if form in (_TO, "ing")}
+
+
+def _lasting(words: Sequence[Word]) -> dict[str, str]:
+    """Times with the preposition before each: for a week, in a week."""
+    return {y.key: x.key for x, y in pairwise(words) if y.key in _TIMES and x.key in _IN_TIME}
+
+
+def counted(a: SmallWords, b: SmallWords) -> list[str]:
+    """Words that mean something else by their article: a number of errors, the number of errors."""
+    if not (a.articled and b.articled):
+        return []
+    apart = [said for said, article in a.articled.items() if b.articled.get(said, article) != article]
+    return list(apart[0]) if apart else []
+
+
+def _got(a: SmallWords, b: SmallWords) -> list[str]:
+    """What is done with a thing, where that is all that differs: use a bow, make a bow; not make him go."""
+    if len(a.keys) != len(b.keys) or _GETTING.isdisjoint(a.counted) or _GETTING.isdisjoint(b.counted):
+        return []
+    apart = [at for at, (x, y) in enumerate(zip(a.keys, b.keys, strict=True)) if x != y]
+    if len(apart) != 1 or not _GETTING.issuperset((a.keys[apart[0]], b.keys[apart[0]])):
+        return []
+    at = apart[0]
+    return [a.words[at].text, b.words[at].text] if at + 1 < len(a.keys) and a.words[at + 1].content else []
+
+
+def _resulting(a: SmallWords, b: SmallWords) -> list[str]:
+    """A word that says what a thing is made to be, and in the other text what it is: keep shoes clean, clean shoes."""
+    if len(a.keys) != len(b.keys) or _MAKING.isdisjoint(a.counted) or _MAKING.isdisjoint(b.counted):
+        return []
+    start = next((at for at, (x, y) in enumerate(zip(a.keys, b.keys, strict=True)) if x != y), len(a.keys))
+    m, t = a.keys[start:], b.keys[start:]
+    if len(m) < _FEW or not all(word.content for word in a.words[start:]):
+        return []
+    moved = a.words[-1] if t == m[-1:] + m[:-1] else b.words[-1] if m == t[-1:] + t[:-1] else None
+    return [moved.text] if moved is not None and not moved.text.lower().endswith("ly") else []
+
+
+def _one_sided(a: SmallWords, b: SmallWords) -> list[str]:
+    """Words of the first text that ask for something else than the second."""
+    if _USED in a.counted and _is_used_to(a, b):
+        return [_USED]
+    if _IF in a.counted and _WOULD in a.counted and _WHEN in b.counted and b.counted.keys().isdisjoint((_IF, _WOULD)):
+        return [_IF, _WHEN]
+    if _LOOK in a.counted and _LIKE in b.counted and _LOOK not in b.counted and (_LOOK, _LIKE) in pairwise(a.keys):
+        return [_LOOK]
+    if _BACK in a.counted and _AT not in b.counted and (_BACK, _AT) in pairwise(a.keys):
+        return [_AT]
+    return _done_to(a, b) or _graded(a, b) or _fitting(a, b)
+
+
+def _done_to(a: SmallWords, b: SmallWords) -> list[str]:
+    """A verb done to somebody in the first text that he does himself in the second: I was promoted, I promoted her."""
+    if BE.isdisjoint(a.counted) or _DOING_IT.isdisjoint(a.counted):
+        return []
+    there = frozenset(pairwise(b.keys))
+    for x, be, y in zip(a.words, a.words[1:], a.words[2:], strict=False):
+        if be.key in BE and x.key in _DOING_IT and y.content and (x.key, y.key) in there:
+            return [be.text, y.text] if y.text.lower().endswith("ed") else []
+    return []
+
+
+def _is_caused(keys: Sequence[str]) -> bool:
+    """Whether somebody is got to do something to the asker: get my sister to forgive me."""
+    get = keys.index(_GET)
+    return _TO in keys[get:] and _ME in keys[keys.index(_TO, get) :]
+
+
+def _graded(a: SmallWords, b: SmallWords) -> list[str]:
+    """A word that says how far something is so, where two texts ask whether it is: is it the best, is it still so."""
+    if not ((_IS,) == a.keys[:1] == b.keys[:1]) or _GRADING.isdisjoint(a.counted):
+        return []
+    if _BEST in a.counted and _GOOD in b.counted and not (_GOOD in a.counted or _BEST in b.counted):
+        return [_BEST, _GOOD]
+    if _STILL in a.counted and _STILL not in b.counted and a.keys[1] in _SINGLE:
+        return [_STILL]
+    return next(([more] for more in (_MORE, _MOST) if _is_more(a, b, more)), [])
+
+
+def _is_more(a: SmallWords, b: SmallWords, more: str) -> bool:
+    if more not in a.counted or more in b.counted:
+        return False
+    at = a.keys.index(more)
+    return a.keys[:at] + a.keys[at + 1 :] == b.keys and a.words[-1].content
+
+
+def _is_used_to(a: SmallWords, b: SmallWords) -> bool:
+    """Whether a text tells what was done once, and the other what is: who used to run it, who runs it."""
+    at = a.keys.index(_USED)
+    if a.keys[at + 1 : at + 2] != (_TO,) or not BE.isdisjoint(a.keys[at - 1 : at]):
+        return False
+    told_past = any(word.content and may_be_past(word.text.lower()) for word in b.words)
+    return not told_past and b.counted.keys().isdisjoint((_USED, _WAS, _DID))
+
+
+def _fitting(a: SmallWords, b: SmallWords) -> list[str]:
+    """What one text asks of a thing of which the other asks what it is: how it should be, what its use is."""
+    more = len(a.keys) - len(b.keys)
+    if more not in (1, 2) or b.keys[:2] != _DEFINING[0] or a.keys[:2] != b.keys[:2]:
+        return []
+    what = b.words[2:]
+    if not all(word.content for word in what) or not (len(what) == 1 or (len(what) == _FEW and what[0].text.isupper())):
+        return []
+    if a.keys[2 + more :] != b.keys[2:] or b.words[1].text.lower() not in _DEFINING[1]:
+        return []
+    asked = a.words[2]
+    said = asked.key in _FITTING if more == 1 else a.keys[3] == _OF and asked.content and asked.key not in _MEANING
+    return [asked.text] if said else []
