@@ -43,7 +43,7 @@ def delivery_timeout_ms_of(settings: Settings) -> int:
 
 
 class PolicyWatch:
-    """Reads `policies`; each call of `latest` reads only what came since the last one.
+    """Reads `policies`; each call of `latest` reads only what came since the last one, or all of a topic made anew.
 
     A record that cannot be read leaves the policy before it in use, but one of a newer version asks for an upgrade.
     `unreadable` is told of each in place of that.
@@ -52,6 +52,7 @@ class PolicyWatch:
     def __init__(self, cluster: Cluster, unreadable: Callable[[Record, Refusal], None] | None = None) -> None:
         self._cluster = cluster
         self._unreadable = unreadable or _upgrade_or_keep
+        self._topic_id = ""
         self._next = 0
         self._end = -1
         self._latest: PolicyInForce | None = None
@@ -66,6 +67,10 @@ class PolicyWatch:
         if end == self._end:
             # A scan would open a consumer to find nothing but the marker of govern's transaction.
             return self._latest
+        topic_id = self._cluster.topic_id(TOPIC)
+        if topic_id != self._topic_id:
+            # Nothing of the topic that was there before is in force.
+            self._topic_id, self._next, self._latest = topic_id, 0, None
         for record in self._cluster.scan(TOPIC, 0, self._next, stop=stop):
             self._take(record)
             self._next = record.offset + 1

@@ -62,6 +62,24 @@ def cluster() -> Watched:
     return Watched()
 
 
+@pytest.mark.parametrize("before", [1, 2, 3])
+def test_of_a_topic_that_was_made_anew_all_is_read(before: int, cluster: Watched) -> None:
+    watch = PolicyWatch(cluster)
+    for version in range(before):
+        publish(cluster, in_force(version).encode())
+    latest = watch.latest()
+    assert latest is not None
+    assert latest.version == before - 1
+    cluster.delete("policies")
+    cluster.create("policies", 1)
+    assert watch.latest() is None
+    publish(cluster, in_force(8).encode())
+    publish(cluster, in_force(9).encode())
+    latest = watch.latest()
+    assert latest is not None
+    assert latest.version == 9
+
+
 def test_there_is_none_before_the_first_and_then_always_the_last(cluster: Watched) -> None:
     watch = PolicyWatch(cluster)
     assert watch.latest() is None
