@@ -178,13 +178,14 @@ def test_without_govern_it_says_so_and_the_command_stands(capsys: Out, cluster: 
 
 def test_off_and_on_are_sent_and_tell_their_version(cluster: KafkaCluster, settings: Settings, capsys: Out) -> None:
     in_force(cluster, "code")
+    write(cluster, Outgoing("control", None, SetPolicy(who="ana", policy=Policy(categories={})).encode()))
     with acknowledging(settings, ALL):
         assert main(["off", "--who", "ana", "--why", "wrong answers"]) == 0
         assert main(["on", "--category", "code", "--who", "ben"]) == 0
     said = capsys.readouterr()
-    assert said.out.split() == ["0", "1"]
-    assert "the category code is switched on in every shard, since version 1" in said.err
-    assert commands(cluster) == [
+    assert said.out.split() == ["1", "2"]
+    assert "the category code is switched on in every shard, since version 2" in said.err
+    assert commands(cluster)[1:] == [
         Switch(who="ana", why="wrong answers", on=False),
         Switch(who="ben", on=True, category="code"),
     ]

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from refrain.ops.shards.facts import look, order_recovery
 from refrain.ops.shards.rows import ShardRow
 from refrain.schemas.base import RecoveryWay
+from refrain.schemas.control import Switch
 from refrain.schemas.decisions import Decision
 from refrain.schemas.responses import Outcome
 from refrain.schemas.stats import StopReason
@@ -123,6 +124,8 @@ def test_a_journal_that_is_cut_stops_one_shard_until_it_is_recovered(
     cluster: KafkaCluster, admin: AdminClient, settings: Settings
 ) -> None:
     journals = [remember(cluster, CUT), remember(cluster, WHOLE)]
+    # What put their policy in force: version 0.
+    cluster.producer().send([Outgoing("control", None, Switch(who="w", on=True).encode())])
     with running(run_lookup, settings):
         first = [ask(cluster, journal, 1) for journal in journals]
         eventually(lambda: all(outcome(cluster, id_) is Outcome.HIT for id_ in first))
