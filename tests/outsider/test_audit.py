@@ -21,7 +21,7 @@ LINES_MAX = 60
 
 @pytest.fixture(scope="module")
 def service() -> Service:
-    made = policy(threshold=0.8, guards=tuple(Guard), unverified="hit", scope="shared", ttl_ms=600_000)
+    made = policy(threshold=0.75, guards=tuple(Guard), unverified="hit", scope="shared", ttl_ms=600_000)
     return Service(made).run(script(7, 200))
 
 
