@@ -213,6 +213,10 @@ class ShardBroken(RefrainError):
     """A decided change could not be applied, so memory is not what was decided: stop, and restore the shard."""
 
 
+class RestoreAbandoned(RefrainError):
+    """A restore ends before it is done: another worker has the partition now."""
+
+
 class StoreDamaged(RefrainError):
     """A local store cannot be read: it is deleted and restored from `documents`."""
 

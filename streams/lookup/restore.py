@@ -14,7 +14,7 @@ from threading import Event, Lock
 from typing import NamedTuple
 
 from refrain.schemas.documents import Skip
-from refrain.streams.errors import ChangelogDamaged, RowDamaged, StoreDamaged, StoreUnusable
+from refrain.streams.errors import ChangelogDamaged, RestoreAbandoned, RowDamaged, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.shard.columns import META_KEY, SKIPS
@@ -51,23 +51,28 @@ def restore(
     threads: int = 1,
     shelf: Shelf | None = None,
 ) -> Shard:
-    """Restore the shard as of its last commit, wherever that was made. Ends early, unusable, when `stop` says so.
+    """Restore the shard as of its last commit, wherever that was made.
 
     An empty store begins from the newest snapshot of the shelf that suits and verifies, and reads `documents` on from
     there; its graphs spare building those of the index. A store that cannot be read, or is older than the tombstones
     that `documents` still keeps, is wiped and filled anew. Raises ChangelogDamaged for a record of `documents` that
-    cannot be read, StoreDamaged for a store that cannot be read even then, StoreUnusable where the disk takes none, and
-    WrongSetup when `documents` belongs to another journal.
+    cannot be read, StoreDamaged for a store that cannot be read even then, StoreUnusable where the disk takes none,
+    WrongSetup when `documents` belongs to another journal, and RestoreAbandoned when `stop` says so.
     """
+
+    def look() -> None:
+        if stop():
+            raise RestoreAbandoned(f"shard {partition} is not restored here: another worker has it")
 
     def attempt(shelf: Shelf | None) -> Shard:
         wipe_unfilled(store)
         with ExitStack() as stack:
-            graphs = {} if shelf is None else begin_from(shelf, cluster, partition, store, now_ms(), stack)
+            graphs = {} if shelf is None else begin_from(shelf, cluster, partition, store, now_ms(), stack, look)
             replay_changelog(cluster, partition, store, now_ms, stop)
+            look()
             shards = cluster.partitions("journal")
             check_incarnation(store, partition, shards, incarnation)
-            return load_shard(partition, shards, incarnation, store, threads, graphs=graphs)
+            return load_shard(partition, shards, incarnation, store, threads, graphs=graphs, between=look)
 
     was_empty = False
     try:
@@ -87,7 +92,13 @@ def restore(
 
 
 def begin_from(
-    shelf: Shelf, cluster: Cluster, partition: int, store: Store, now_ms: int, stack: ExitStack
+    shelf: Shelf,
+    cluster: Cluster,
+    partition: int,
+    store: Store,
+    now_ms: int,
+    stack: ExitStack,
+    between: Callable[[], object] = lambda: None,
 ) -> dict[bytes, SavedGraph]:
     """Fill a store that is empty from the newest snapshot that suits. Returns graphs for the index, until `stack` ends.
 
@@ -96,7 +107,7 @@ def begin_from(
     place = place_of(cluster, partition, now_ms)
     if store.checkpoint().next_offset > 0:
         return stack.enter_context(newest_graphs(shelf, partition, place, store.folder))
-    snapshot = fill_newest(shelf, partition, store, usable(place))
+    snapshot = fill_newest(shelf, partition, store, usable(place), between)
     return {} if snapshot is None else stack.enter_context(snapshot.graphs(store.folder))
 
 
@@ -151,7 +162,7 @@ ShardFailure = StoreDamaged | StoreUnusable | ChangelogDamaged
 
 
 class Restored(NamedTuple):
-    """The result of a restore: the shard; or why it failed, and the skips that are known."""
+    """The result of a restore: the shard; or why it failed, and the skips that are known; or neither: abandoned."""
 
     partition: int
     shard: Shard | None
@@ -278,8 +289,13 @@ class Restorer:
             wait([before])
         started = time.perf_counter()
         stop = restoring.cancelled.is_set
+        if stop():
+            return Restored(partition, None, None, Skips())
         try:
             shard = self._restored(partition, stop, how)
+        except RestoreAbandoned:
+            # Not kept: what it passed through holds the lock of the store's folder, which the next restore takes.
+            return Restored(partition, None, None, Skips())
         except (StoreDamaged, StoreUnusable, ChangelogDamaged) as failure:
             # What it passed through may hold rows of the store, and with them the lock of its folder.
             failure.__context__ = failure.__cause__ = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
@@ -40,17 +40,18 @@ def load_shard(
     *,
     graphs: Mapping[bytes, SavedGraph] | None = None,
     entries: EntryIndex | None = None,
+    between: Callable[[], object] = lambda: None,
 ) -> Shard:
     """Load a shard from its store: entries in the order of their ids, then all that refers to them.
 
     `graphs` are saved ones by namespace: what they hold of its entries need not be built. `entries` is an empty index,
-    where it is to be another than the usual. Raises StoreDamaged when the store cannot be read, and RowDamaged for a
-    row that is no record of its column.
+    where it is to be another than the usual. `between` is called every 128 entries: what it raises ends it. Raises
+    StoreDamaged when the store cannot be read, and RowDamaged for a row that is no record of its column.
     """
     shard = Shard(partition, shards, incarnation, store, entries)
     _restore_meta(shard)
     try:
-        _restore_entries(shard, threads, graphs or {})
+        _restore_entries(shard, threads, graphs or {}, between)
         for column in columns.COLUMNS:
             if not column.with_entries:
                 _restore(shard, column)
@@ -119,12 +120,15 @@ def _restore_meta(shard: Shard) -> None:
     shard.highwater = dict(meta.highwater)
 
 
-def _restore_entries(shard: Shard, threads: int, graphs: Mapping[bytes, SavedGraph]) -> None:
+def _restore_entries(
+    shard: Shard, threads: int, graphs: Mapping[bytes, SavedGraph], between: Callable[[], object]
+) -> None:
     stats = dict(_rows(shard.store, columns.STATS))
     _restore(shard, columns.TABLES)
     large: dict[bytes, _LargeTable] = {}
     rows = _rows(shard.store, columns.ENTRIES)
     while batch := list(islice(rows, LOAD_BATCH)):
+        between()
         entries = [entry for _, entry in batch]
         first = shard.entries.add_many(entries, [stats.get(id_) for id_, _ in batch])
         small: dict[int, list[tuple[int, Ints]]] = defaultdict(list)

@@ -17,16 +17,21 @@ logger = logging.getLogger(__name__)
 
 
 def fill_newest(
-    shelf: Shelf, partition: int, store: Store, why_not: Callable[[Snapshot], str | None]
+    shelf: Shelf,
+    partition: int,
+    store: Store,
+    why_not: Callable[[Snapshot], str | None],
+    between: Callable[[], object] = lambda: None,
 ) -> Snapshot | None:
     """Fill an empty store from the newest snapshot that suits and verifies; None, and an empty store, when none does.
 
-    Each that is not used is told, with its file and the reason, and what is done instead.
+    Each that is not used is told, with its file and the reason, and what is done instead. What `between` raises, which
+    is called before each block of rows, ends it.
     """
     wipe_unfilled(store)
     for snapshot in shelf.suited(partition, why_not):
         try:
-            snapshot.fill(store)
+            snapshot.fill(store, between)
         except SnapshotUnusable as damage:
             refuse(partition, snapshot.name, str(damage))
             store.wipe()

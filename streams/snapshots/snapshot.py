@@ -138,9 +138,12 @@ class Snapshot:
                 raise SnapshotUnusable(f"{file.name}: {damage}") from damage
             _check(file, reading.size, reading.sha256)
 
-    def fill(self, store: Store) -> None:
-        """Fill an empty store. Raises SnapshotUnusable: then part of it may be there, and its checkpoint is 0."""
-        store.fill(self.rows(), Checkpoint(self.manifest.documents_offset, self.manifest.made_ms))
+    def fill(self, store: Store, between: Callable[[], object] = lambda: None) -> None:
+        """Fill an empty store. Raises SnapshotUnusable: then part of it may be there, and its checkpoint is 0.
+
+        So it is where `between` raises, which is called before each block of rows.
+        """
+        store.fill(self.rows(lambda _: between()), Checkpoint(self.manifest.documents_offset, self.manifest.made_ms))
 
     @contextmanager
     def graphs(self, folder: Path | None) -> Iterator[dict[bytes, SavedGraph]]:

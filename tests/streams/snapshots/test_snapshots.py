@@ -15,7 +15,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from refrain.schemas.documents import Meta
-from refrain.streams.errors import SnapshotUnusable, StoreUnusable, WrongSetup
+from refrain.streams.errors import RestoreAbandoned, SnapshotUnusable, StoreUnusable, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.kafka.wrapped import WrappedCluster
 from refrain.streams.lookup.restore import restore
@@ -312,6 +312,18 @@ def flip(path: Path, at: int) -> None:
 
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize("looks", range(3))
+def test_a_restore_that_is_abandoned_ends_and_the_next_one_is_whole(looks: int, stage: Kept, tmp_path: Path) -> None:
+    stage.play(traffic())
+    stage.made()
+    store, left = RocksStore(tmp_path / "store"), iter([False] * looks)
+    with pytest.raises(RestoreAbandoned):
+        restore(stage.cluster, 0, JOURNAL_ID, store, stage.clock, lambda: next(left, True), shelf=stage.shelf)
+    shard = stage.restored(store)
+    assert digest(shard.store.scan()) == digest(stage.stores[0].scan())
+    store.close()
 
 
 @pytest.mark.parametrize("at", range(0, 400, 23))
