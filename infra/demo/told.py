@@ -109,7 +109,11 @@ def _near(one: AskedQuestion) -> str:
     decision = one.decision
     if decision is None or decision.similarity is None:
         return f"no similarity, threshold {_bar(one)}"
-    return f"similarity {decision.similarity:.2f}, threshold {_bar(one)}"
+    # Of a refusal nothing is left, whatever the others take off.
+    refused = any(each.verdict == "refused" for each in decision.guards)
+    taken = 0.0 if refused else sum(each.weight for each in decision.guards)
+    less = f", less {taken:.2f} by the guards" if taken else ""
+    return f"similarity {decision.similarity:.2f}{less}, threshold {_bar(one)}"
 
 
 def _bar(one: AskedQuestion) -> str:

@@ -112,7 +112,8 @@ def test_a_refusal_counts_only_by_its_guard_and_above_the_threshold(one: AskedQu
 def not_cached(question: ScriptedQuestion) -> AskedQuestion:
     """A question to which the cache alone had no answer."""
     problem = Problem(code="not_cached", message="nothing is cached")
-    decision = DecisionSummary(id="1-8-c", reason="not_cached", similarity=0.89, threshold=0.9)
+    other_words = GuardTold(entry_id="1-1-a", guard=Guard.WORDING, verdict="weighed", weight=0.05)
+    decision = DecisionSummary(id="1-8-c", reason="not_cached", similarity=0.94, threshold=0.9, guards=(other_words,))
     response = Response(outcome=Outcome.ERROR, error=problem, decision=decision)
     return AskedQuestion(question, AskReply(0, Request(body={"model": "m", "messages": []}), response, 10.0))
 
@@ -131,7 +132,7 @@ def test_each_step_is_told_with_what_decided_in_80_columns() -> None:
     withdrawal = tell_withdrawal(WITHDRAWAL, TwoAsks(asked(WITHDRAWAL.before(3), Outcome.HIT), withdrawn))
     assert "  then       a miss: refused by the guard numbers (three)" in guard
     assert "  came       similarity 0.95, threshold 0.90: near enough" in guard
-    assert "  came       similarity 0.89, threshold 0.90: nothing near enough" in load
+    assert "  came       similarity 0.94, less 0.05 by the guards, threshold 0.90: nothing" in load
     assert load[-1].endswith(": a hit")
     assert withdrawal[-1].endswith("`refrain invalidate --source handbook`: a miss")
     assert max(map(len, [*guard, *load, *withdrawal])) <= 80
