@@ -17,6 +17,7 @@ from refrain.ops.audit.scanning import AHEAD_FROM, ScanningTables
 from refrain.schemas.decisions import Candidate, Decision
 from refrain.schemas.journal import Asked
 from refrain.streams.messaging.ids import parse_entry_id
+from refrain.streams.messaging.shards import space_of
 from refrain.streams.shard.columns import ENTRIES, entry_id
 from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry, namespace_of
 from refrain.streams.shard.index.vector_tables import QueryVector, Search, VectorMatch, query_of
@@ -73,8 +74,7 @@ class ConfirmingIndex(EntryIndex):
         policy = None if self.shard.policy is None else self.shard.policy.policy.of(asked.category)
         if policy is None:
             return None
-        space = "*" if policy.scope == "shared" and asked.space == "*" else asked.tenant
-        return namespace_of(space, asked.category, asked.embedder, asked.context)
+        return namespace_of(space_of(asked, policy), asked.category, asked.embedder, asked.context)
 
     def _is_scanned(self, space: bytes, decision_id: str) -> bool:
         return self._sample is None or not self._is_ann(space) or self._sample.holds(decision_id)

@@ -14,11 +14,11 @@ from refrain.ops.cluster.connection import client, create_client
 from refrain.ops.cluster.last_commit import last_meta
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.faults import failure_of
-from refrain.streams.runtime.policy_follower import PolicyWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from refrain.schemas.control import PolicyInForce
     from refrain.streams.kafka.interface import Cluster
     from refrain.streams.settings import Settings
 
@@ -29,12 +29,12 @@ FILLERS_MAX = 100_000
 STEP_S = 30.0
 
 
-def last_version(cluster: Cluster, *, all_shards: bool = True) -> int:
+def last_version(cluster: Cluster, policy: PolicyInForce | None, *, all_shards: bool = True) -> int:
     """The version of the last command that is known to have been carried out; `NONE_GIVEN` before the first.
 
-    Nearly all commands go to every shard, so that any of them knows it about as well as `all_shards`.
+    `policy` is the one in force. Nearly all commands go to every shard, so that any of them knows it about as well as
+    `all_shards`.
     """
-    policy = PolicyWatch(cluster).latest()
     return max(NONE_GIVEN if policy is None else policy.version, _folded(cluster, all_shards=all_shards))
 
 

@@ -71,7 +71,8 @@ class ControlClient:
         Raises SendFailed, WrongSetup, or CommandRefused where `control` was made anew and nobody would take it.
         """
         if not self._is_sent:
-            ignored = why_ignored(self._cluster.end(CONTROL, 0), last_version(self._cluster, all_shards=False))
+            last = last_version(self._cluster, self.in_force(), all_shards=False)
+            ignored = why_ignored(self._cluster.end(CONTROL, 0), last)
             if ignored is not None:
                 raise CommandRefused(f"{ignored}: run `refrain policies resume`, then give it again")
             self._is_sent = True

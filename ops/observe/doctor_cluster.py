@@ -191,7 +191,7 @@ def policy(cluster: Cluster) -> list[Finding]:
     except WrongSetup as problem:
         what, _, remedy = str(problem).partition("; ")
         return [Finding("policy", "fail", what, remedy)]
-    ignored = why_ignored(cluster.end(CONTROL, 0), last_version(cluster, all_shards=False))
+    ignored = why_ignored(cluster.end(CONTROL, 0), last_version(cluster, found, all_shards=False))
     if ignored is not None:
         do = "run `refrain policies resume`, then give again what was refused or not acknowledged"
         return [Finding("policy", "fail", ignored, do)]

@@ -133,11 +133,12 @@ def resume(context: typer.Context, yes: Yes = False) -> None:
     from refrain.ops.cluster.connection import reach
     from refrain.ops.cluster.resume import CONTROL, last_version, move_end_past, why_ignored
     from refrain.streams.kafka.cluster import KafkaCluster
+    from refrain.streams.runtime.policy_follower import PolicyWatch
 
     settings = settings_of(context)
     reach(settings)
     cluster = KafkaCluster(settings)
-    end, last = cluster.end(CONTROL, 0), last_version(cluster)
+    end, last = cluster.end(CONTROL, 0), last_version(cluster, PolicyWatch(cluster).latest())
     why = why_ignored(end, last)
     if why is None:
         output.hint(f"nothing to do: `control` ends at {end}, and the last version is {last}")

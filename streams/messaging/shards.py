@@ -23,7 +23,7 @@ def shard_key(space: str, category: str, context: str, slices: int) -> bytes:
 
 
 def space_of(key: QuestionKey, category: CategoryPolicy) -> str:
-    """Whose entries may serve where the entry is imported: all tenants only where both categories are shared."""
+    """Whose entries may serve: those of all tenants only where the key and the category in force are both shared."""
     return "*" if category.scope == "shared" and key.space == "*" else key.tenant
 
 

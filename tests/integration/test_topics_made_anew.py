@@ -90,10 +90,10 @@ def test_commands_are_taken_again_after_control_was_made_anew(settings: Settings
         assert "policies resume" in found.do
         with pytest.raises(CommandRefused, match="run `refrain policies resume`"):
             client.send(SET)
-        end = move_end_past(settings, cluster, last_version(cluster))
+        end = move_end_past(settings, cluster, last_version(cluster, PolicyWatch(cluster).latest()))
         assert end > 7
         assert list(cluster.scan("control", 0)) == []
-        assert why_ignored(cluster.end("control", 0), last_version(cluster)) is None
+        assert why_ignored(cluster.end("control", 0), last_version(cluster, PolicyWatch(cluster).latest())) is None
         govern = Running(run_govern, settings)
         version = client.send(SET.model_copy(update={"expected_version": 7, "why": "again"}))
         assert version >= end

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from refrain.schemas.journal import Asked
 from refrain.schemas.policy import CategoryPolicy, Limits
+from refrain.streams.messaging.shards import space_of
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard.adaptation import Adapted, TermsInForce
 from refrain.streams.shard.index.entries import namespace_of, text_key
@@ -49,7 +50,7 @@ class ShardQuestion(NamedTuple):
         head: PairHead | None = None,
     ) -> ShardQuestion:
         """Prepare a question for the search. Raises ValueError for a vector that is none."""
-        space = "*" if terms.policy.scope == "shared" and asked.space == "*" else asked.tenant
+        space = space_of(asked, terms.policy)
         return cls(
             asked,
             terms.policy,
