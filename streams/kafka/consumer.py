@@ -73,6 +73,10 @@ class KafkaConsumer:
         """Partitions that are read no further, since much of them is held."""
         self._given_back: set[int] = set()
         """Partitions that were given back while records were read."""
+        self._assigned: frozenset[int] = frozenset()
+        """As the rebalances leave it: the client's own thread would have to be asked, and waited for."""
+        self._member = ""
+        """The member's id, empty where the client has to be asked."""
         self.consumer = ConfluentConsumer(
             {
                 **base,
@@ -100,7 +104,8 @@ class KafkaConsumer:
             fetch or raw_fetch(settings),
             SILENT_S,
             outages.clock,
-            read=lambda: self._places(set(self.assignment()) - self._paused - self._held_back - self._adrift),
+            read=lambda: self._places(self._assigned - self._paused - self._held_back - self._adrift),
+            assigned=lambda: self._places(self._assigned),
             starts=GroupStarts(self.consumer, self._name, self._committed) if from_start else None,
         )
         self.consumer.subscribe(
@@ -161,7 +166,7 @@ class KafkaConsumer:
         self._held_back -= room
         self._passing.wake(self._places(room))
         self._resume_client(room - self._paused - self._adrift)
-        crowded = self._turns.crowded(set(self.assignment()) - self._held_back)
+        crowded = self._turns.crowded(self._assigned - self._held_back)
         self._held_back.update(crowded)
         self._pause_client(crowded)
 
@@ -256,10 +261,10 @@ class KafkaConsumer:
         return [(self._name, partition) for partition in partitions]
 
     def assignment(self) -> list[int]:
-        return sorted(each.partition for each in self.consumer.assignment())
+        return sorted(self._assigned)
 
     def lag(self) -> dict[int, int]:
-        firsts = {partition: self._turns.first_of(partition) for partition in self.assignment()}
+        firsts = {partition: self._turns.first_of(partition) for partition in self._assigned}
         held = {(self._name, partition): first for partition, first in firsts.items() if first is not None}
         return {partition: records for (_, partition), records in self._passing.lag(held).items()}
 
@@ -283,7 +288,10 @@ class KafkaConsumer:
         return KafkaGroupMetadata(self._topic, self._name, metadata, self._incarnation.signed)
 
     def member_id(self) -> str:
-        return self.consumer.memberid() or ""
+        # A member that has partitions gets another id only after they are lost: of a rebalance its owner hears.
+        if not self._member or not self._assigned:
+            self._member = self.consumer.memberid() or ""
+        return self._member
 
     def _on_assign(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         # What comes of them from now on is ours, however soon: read twice, but never left out.
@@ -301,6 +309,7 @@ class KafkaConsumer:
                 if each.partition in others:
                     each.offset = OFFSET_BEGINNING
         consumer.incremental_assign(partitions)
+        self._rebalanced(self._assigned | {each.partition for each in partitions})
         if not self._from_start and partitions:
             self.pause([each.partition for each in partitions])
             self._adrift.update(each.partition for each in partitions)
@@ -322,12 +331,18 @@ class KafkaConsumer:
         if self._listener is not None:
             self._listener.revoked([each.partition for each in partitions])
         consumer.incremental_unassign(partitions)
+        self._rebalanced(self._assigned - {each.partition for each in partitions})
 
     def _on_lost(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         self._give_back([each.partition for each in partitions])
         if self._listener is not None:
             self._listener.lost([each.partition for each in partitions])
         consumer.incremental_unassign(partitions)
+        self._rebalanced(self._assigned - {each.partition for each in partitions})
+
+    def _rebalanced(self, assigned: frozenset[int]) -> None:
+        self._assigned = assigned
+        self._member = ""
 
     def _give_back(self, partitions: Sequence[int]) -> None:
         """Forget all that is known of partitions that are given back."""

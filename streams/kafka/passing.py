@@ -34,7 +34,7 @@ class Passing:
     """Sifts what a client gives. It seeks where it passes over something.
 
     `topics` are those of the table, by their names on the cluster. `read` gives the partitions that are read now (None:
-    all that are assigned), `starts` tells where those begin that nobody has begun (None: nobody).
+    all that are assigned), `assigned` those (None: the client is asked), `starts` tells where those begin that nobody has begun (None: nobody).
     """
 
     def __init__(
@@ -45,10 +45,12 @@ class Passing:
         silent_s: float = READ_SILENT_S,
         clock: Callable[[], float] = time.monotonic,
         read: Callable[[], Iterable[Place]] | None = None,
+        assigned: Callable[[], Iterable[Place]] | None = None,
         starts: GroupStarts | None = None,
     ) -> None:
         self._consumer = consumer
         self._clock = clock
+        self._assigned = assigned or self._asked
         self._read = read or self._assigned
         self._starts = starts
         self._look_due_s = 0.0
@@ -191,7 +193,7 @@ class Passing:
         self._sought -= {_place(message) for message in kept} - moved
         return Heard(kept, [record for each in found.values() for record in each.flawed])
 
-    def _assigned(self) -> list[Place]:
+    def _asked(self) -> list[Place]:
         return [(each.topic, each.partition) for each in self._consumer.assignment()]
 
     def _end_of(self, place: Place) -> int:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 
 from refrain.streams.errors import Rebalanced, Unanswered
 from refrain.streams.kafka import consumer as kafka_consumer
@@ -26,9 +26,25 @@ class Client:
         self.told: list[int] = []
         self.problems: list[Exception] = []
         self.asked = 0
+        self.listeners: dict[str, Any] = {}
+        self.member = "first"
+        self.asked_who = 0
 
     def subscribe(self, topics: Any, **listeners: Any) -> None:
+        self.listeners = listeners
+
+    def memberid(self) -> str:
+        self.asked_who += 1
+        return self.member
+
+    def rebalance(self, told: str, *partitions: int) -> None:
+        """Tell the listener of a rebalance: `on_assign`, `on_revoke` or `on_lost`."""
+        self.listeners[told](self, [TopicPartition("refrain.requests", number) for number in partitions])
+
+    def incremental_assign(self, partitions: Any) -> None:
         return
+
+    incremental_unassign = incremental_assign
 
     def poll(self, timeout_s: float) -> Any:
         if not self.told:
@@ -50,9 +66,6 @@ class Client:
     def committed(self, asked: Any, timeout: float) -> list[Any]:
         self._answer()
         return [SimpleNamespace(partition=0, offset=5, metadata=None, error=None)]
-
-    def assignment(self) -> list[Any]:
-        return []
 
     def close(self) -> None:
         return
@@ -123,3 +136,25 @@ def test_committed_offsets_are_asked_for_until_they_are_told(
     client.problems = [error(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)] * 20
     assert consumer.committed([0]) == AT
     assert time.now_s > 10
+
+
+def test_the_client_is_asked_for_the_member_id_once_after_a_rebalance(client: Client, consumer: KafkaConsumer) -> None:
+    client.rebalance("on_assign", 0, 1)
+    assert [consumer.member_id() for _ in range(3)] == ["first"] * 3
+    assert client.asked_who == 1
+    assert consumer.assignment() == [0, 1]
+    client.rebalance("on_lost", 0, 1)
+    client.member = ""
+    assert (consumer.member_id(), consumer.assignment()) == ("", [])
+    client.member = "second"
+    client.rebalance("on_assign", 1)
+    assert (consumer.member_id(), consumer.assignment()) == ("second", [1])
+    client.rebalance("on_assign", 4)
+    client.rebalance("on_revoke", 1)
+    assert consumer.assignment() == [4]
+
+
+def test_a_member_without_partitions_is_asked_each_time(client: Client, consumer: KafkaConsumer) -> None:
+    assert consumer.member_id() == "first"
+    client.member = "second"
+    assert consumer.member_id() == "second", "it joins anew and nobody is told"

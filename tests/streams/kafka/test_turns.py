@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,9 +125,6 @@ class Client:
 
     incremental_assign = incremental_unassign
 
-    def assignment(self) -> list[Any]:
-        return [SimpleNamespace(topic="refrain.requests", partition=number) for number in range(3)]
-
     def position(self, partitions: Any) -> list[Any]:
         return [SimpleNamespace(topic="refrain.requests", partition=number, offset=3_000) for number in range(3)]
 
@@ -163,7 +160,9 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 
 @pytest.fixture
 def consumer(client: Client) -> KafkaConsumer:
-    return KafkaConsumer({}, Settings(), "requests", "classify", None, True, Time().outages(), lambda *_: (b"", ()))
+    consumer = KafkaConsumer({}, Settings(), "requests", "classify", None, True, Time().outages(), lambda *_: (b"", ()))
+    client.listeners["on_assign"](client, [TopicPartition("refrain.requests", number) for number in range(3)])
+    return consumer
 
 
 def test_a_poll_gives_each_partition_its_turn_and_the_lag_counts_what_is_held(
