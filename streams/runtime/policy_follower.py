@@ -19,8 +19,8 @@ from refrain.streams.settings import Settings
 logger = logging.getLogger(__name__)
 
 TOPIC = "policies"
-INTERVAL_S = 0.25
-"""How often a follower looks for a newer policy."""
+LOOKS = 4
+"""How often a follower looks for a newer policy within a lease: each look asks the broker."""
 LEASE_S = 2.0
 """The lease: how long a policy may be acted by after it was last seen in force. Less than the session of a consumer
 group: a member that stood still for longer has been taken for dead, and nobody waits for it to acknowledge a newer
@@ -99,6 +99,7 @@ class LeasedPolicy(NamedTuple):
 class PolicyFollower:
     """Follows the policy in force. Use it as a context: read on entry, followed until exit.
 
+    It looks for a newer one every `interval_s` (seconds; None: several times in a lease).
     `clock` gives seconds, never runs backwards, and goes on while the process is stopped. `outages` hears when the
     policy cannot be read.
     """
@@ -109,7 +110,7 @@ class PolicyFollower:
         metrics: Metrics,
         processor: str,
         *,
-        interval_s: float = INTERVAL_S,
+        interval_s: float | None = None,
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
         outages: Outages | None = None,
@@ -120,7 +121,7 @@ class PolicyFollower:
         self._metrics = metrics
         self._version = policy_version(metrics)
         self._processor = processor
-        self._interval_s = interval_s
+        self._interval_s = lease_s / LOOKS if interval_s is None else interval_s
         self._lease_s = lease_s
         self._clock = clock
         self._last = LeasedPolicy(None, clock())
