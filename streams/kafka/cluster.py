@@ -99,7 +99,13 @@ class KafkaCluster:
         return KafkaTransactionalProducer(self._base, self._settings, self._settings.prefix + name, self._outages)
 
     def consumer(
-        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+        self,
+        topic: str,
+        group: str,
+        listener: RebalanceListener | None = None,
+        *,
+        from_start: bool = True,
+        instance: str = "",
     ) -> KafkaConsumer:
         return KafkaConsumer(
             self._base,
@@ -110,6 +116,7 @@ class KafkaCluster:
             from_start,
             self._outages,
             describe=lambda: self._described(topic),
+            instance=instance,
         )
 
     def scan(

@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 from confluent_kafka import Consumer as ConfluentConsumer
 
 from refrain.streams import time_of_day
-from refrain.streams.errors import ClusterFailed, OffsetLost, Rebalanced, Unanswered
+from refrain.streams.errors import ClusterFailed, OffsetLost, Rebalanced, Unanswered, WrongSetup
 from refrain.streams.kafka.config import max_poll_interval_ms
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
 from refrain.streams.kafka.damage import SILENT_S
@@ -52,8 +52,10 @@ class KafkaConsumer:
         outages: Outages,
         fetch: Fetch | None = None,
         describe: Describe | None = None,
+        instance: str = "",
     ) -> None:
         self._topic = topic
+        self._instance = instance
         self._name = settings.prefix + topic
         self._listener = listener
         self._from_start = from_start
@@ -96,6 +98,7 @@ class KafkaConsumer:
                 "queued.min.messages": AHEAD_RECORDS,
                 "queued.max.messages.kbytes": AHEAD_BYTES // 1_024,
                 "topic.metadata.refresh.interval.ms": 30_000,
+                **({"group.instance.id": instance} if instance else {}),
             }
         )
         self._passing = Passing(
@@ -192,6 +195,11 @@ class KafkaConsumer:
 
     def _told(self, error: KafkaError) -> None:
         """Note an error of a poll. Raises it when it is not one that the client recovers from by itself."""
+        if self._instance and error.code() == KafkaError._FATAL:
+            raise WrongSetup(
+                f"another worker reads {self._name} by the name {self._instance}: give each a name of its own"
+                f" (lookup.instance), or none; {error.str()}"
+            )
         raise_unless_recovering(error, f"reading {self._name}")
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._is_away = True

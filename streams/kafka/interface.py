@@ -264,9 +264,19 @@ class Cluster(Protocol):
         """A transactional producer; a second one of the same name (transactional id) fences the first."""
 
     def consumer(
-        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+        self,
+        topic: str,
+        group: str,
+        listener: RebalanceListener | None = None,
+        *,
+        from_start: bool = True,
+        instance: str = "",
     ) -> Consumer:
-        """Join a group. With `from_start` false a partition without a committed offset must be sought first."""
+        """Join a group. With `from_start` false a partition without a committed offset must be sought first.
+
+        A static member, of an `instance` name, keeps its partitions while it is away for less than a session; its
+        `poll` raises WrongSetup when another one takes its name. In memory each member gives them back when it leaves.
+        """
 
     def scan(
         self,

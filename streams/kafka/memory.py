@@ -30,7 +30,13 @@ class MemoryCluster(MemoryLog):
         return MemoryTransactionalProducer(self, name)
 
     def consumer(
-        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+        self,
+        topic: str,
+        group: str,
+        listener: RebalanceListener | None = None,
+        *,
+        from_start: bool = True,
+        instance: str = "",
     ) -> MemoryConsumer:
         return MemoryConsumer(self, topic, group, listener, from_start)
 

@@ -34,7 +34,8 @@ class Passing:
     """Sifts what a client gives. It seeks where it passes over something.
 
     `topics` are those of the table, by their names on the cluster. `read` gives the partitions that are read now (None:
-    all that are assigned), `assigned` those (None: the client is asked), `starts` tells where those begin that nobody has begun (None: nobody).
+    all that are assigned), `assigned` those that are assigned (None: the client is asked), `starts` tells where those
+    begin that nobody has begun (None: nobody).
     """
 
     def __init__(

@@ -33,9 +33,15 @@ class WrappedCluster:
         return self.inner.transactional(name)
 
     def consumer(
-        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+        self,
+        topic: str,
+        group: str,
+        listener: RebalanceListener | None = None,
+        *,
+        from_start: bool = True,
+        instance: str = "",
     ) -> Consumer:
-        return self.inner.consumer(topic, group, listener, from_start=from_start)
+        return self.inner.consumer(topic, group, listener, from_start=from_start, instance=instance)
 
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False

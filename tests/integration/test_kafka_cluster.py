@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from refrain.streams.errors import OffsetLost, Rebalanced, SendFailed
+from refrain.streams.errors import OffsetLost, Rebalanced, SendFailed, WrongSetup
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.config import connection
 from refrain.streams.kafka.consumer import KafkaConsumer
@@ -100,12 +100,7 @@ def test_two_members_share_the_partitions_and_one_that_leaves_gives_its_own_back
     first = cluster.consumer(TOPIC, "group")
     assert join(first) == [0, 1, 2, 3]
     second = cluster.consumer(TOPIC, "group")
-    for _ in range(300):
-        first.poll(1, 0.05)
-        second.poll(1, 0.05)
-        if len(first.assignment()) == len(second.assignment()) == 2:
-            break
-    assert sorted(first.assignment() + second.assignment()) == [0, 1, 2, 3]
+    shared(first, second)
     second.close()
     for _ in range(300):
         first.poll(1, 0.05)
@@ -158,3 +153,48 @@ def test_a_transaction_of_a_reader_that_left_its_group_is_kept_for_later(
     assert list(cluster.scan(TOPIC, 0)) == []
     assert consumer.committed([0]) == {}
     consumer.close()
+
+
+def test_a_static_member_that_comes_back_finds_its_partitions_and_the_others_hear_nothing(
+    cluster: KafkaCluster,
+) -> None:
+    heard = Remembering()
+    first = cluster.consumer(TOPIC, "group", heard, instance="a")
+    second = cluster.consumer(TOPIC, "group", instance="b")
+    shared(first, second)
+    before, told = second.assignment(), list(heard.heard)
+    second.close()
+    again = cluster.consumer(TOPIC, "group", instance="b")
+    for _ in range(300):
+        first.poll(1, 0.05)
+        again.poll(1, 0.05)
+        if again.assignment():
+            break
+    assert again.assignment() == before
+    assert heard.heard == told
+    cluster.producer().send(records_of(TOPIC, 3, partition=before[0]))
+    assert values(poll_until(again, 3)) == [b"0", b"1", b"2"]
+    again.commit({before[0]: OffsetAndMetadata(3)})
+    for each in (first, again):
+        each.close()
+
+
+def test_of_two_static_members_of_one_name_the_older_is_told(cluster: KafkaCluster) -> None:
+    first = cluster.consumer(TOPIC, "group", instance="a")
+    assert join(first) == [0, 1, 2, 3]
+    second = cluster.consumer(TOPIC, "group", instance="a")
+    assert join(second) == [0, 1, 2, 3]
+    with pytest.raises(WrongSetup, match="by the name a: give each a name of its own"):
+        poll_until(first, 1)
+    for each in (first, second):
+        each.close()
+
+
+def shared(first: Consumer, second: Consumer) -> None:
+    """Poll both until they share the partitions."""
+    for _ in range(300):
+        first.poll(1, 0.05)
+        second.poll(1, 0.05)
+        if len(first.assignment()) == len(second.assignment()) == 2:
+            break
+    assert sorted(first.assignment() + second.assignment()) == [0, 1, 2, 3]

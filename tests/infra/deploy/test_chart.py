@@ -217,6 +217,18 @@ def test_the_settings_of_workers_are_settings(settings: list[str]) -> None:
         assert unknown_variables(named) == []
 
 
+@with_helm
+def test_pods_of_lookup_keep_their_shards_where_they_are_to() -> None:
+    for settings, kept in ((LEAST, False), ([*LEAST, "persistence.keepShardsMs=60000"], True)):
+        made = objects(settings)
+        for name in ("lookup", "classify"):
+            named = {each["name"]: each for each in worker(made, name)["containers"][0]["env"]}
+            assert ("REFRAIN_SESSION_TIMEOUT_MS" in named) == (kept and name == "lookup")
+            if "REFRAIN_LOOKUP__INSTANCE" in named:
+                assert named["REFRAIN_LOOKUP__INSTANCE"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+                assert named["REFRAIN_SESSION_TIMEOUT_MS"]["value"] == "60000"
+
+
 def worker(made: Objects, name: str) -> Any:
     """The spec of the pods of a processor."""
     [found] = [

@@ -69,7 +69,13 @@ class WaitingCluster(MemoryCluster):
     """A cluster in memory whose consumers wait."""
 
     def consumer(
-        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+        self,
+        topic: str,
+        group: str,
+        listener: RebalanceListener | None = None,
+        *,
+        from_start: bool = True,
+        instance: str = "",
     ) -> MemoryConsumer:
         return WaitingConsumer(self, topic, group, listener, from_start)
 

@@ -52,10 +52,16 @@ class RecordingCluster(WrappedCluster):
         return RecordingTransactionalProducer(self, super().transactional(name))
 
     def consumer(
-        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+        self,
+        topic: str,
+        group: str,
+        listener: RebalanceListener | None = None,
+        *,
+        from_start: bool = True,
+        instance: str = "",
     ) -> Consumer:
         self.groups[group] = topic
-        return super().consumer(topic, group, listener, from_start=from_start)
+        return super().consumer(topic, group, listener, from_start=from_start, instance=instance)
 
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
