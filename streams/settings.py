@@ -122,12 +122,11 @@ class Tenants(SettingsGroup):
 
 
 class Lookup(SettingsGroup):
-    """Batches, commits and name of a lookup worker."""
+    """Batches, commits and membership of a lookup worker."""
 
-    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=200)] = ""
-    """The worker's own name (`group.instance.id`): when it starts again within `session_timeout_ms`, it gets its shards
-    back and no other takes them meanwhile. Empty: they go to others at once. With a number behind it where a supervisor
-    starts several."""
+    keep_shards: bool = False
+    """Whether a worker that starts again within `session_timeout_ms` gets the shards back whose stores it has, and no
+    other takes them meanwhile: it is a static member of its group. Otherwise they go to others at once."""
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Records that are folded together."""
     commit_interval_ms: Annotated[int, Field(ge=1)] = 500

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 EMBEDS = "classify"
 """The processor whose workers embed every new question."""
 THREADS_VARIABLE = "REFRAIN_EMBEDDING__THREADS"
-KEEPS_SHARDS = "lookup"
-"""The processor whose workers may have names by which they keep their shards."""
-INSTANCE_VARIABLE = "REFRAIN_LOOKUP__INSTANCE"
 FORMAT_VARIABLE = "REFRAIN_LOG_FORMAT"
 
 Spawn = Callable[[str, int, int], "subprocess.Popen[bytes]"]
@@ -33,19 +30,8 @@ def shared_out(names: Sequence[str], settings: Settings) -> dict[str, str]:
     return {THREADS_VARIABLE: str(threads_of(settings.embedding, list(names).count(EMBEDS)))}
 
 
-def named_apart(names: Sequence[str], settings: Settings) -> dict[int, dict[str, str]]:
-    """Variables, by place in the list, by which workers that keep their shards have names of their own."""
-    places = [place for place, name in enumerate(names) if name == KEEPS_SHARDS]
-    if not settings.lookup.instance or len(places) < 2:
-        return {}
-    return {place: {INSTANCE_VARIABLE: f"{settings.lookup.instance}-{nth}"} for nth, place in enumerate(places)}
-
-
-def spawner(
-    port: int, options: Options, variables: Mapping[str, str], own: Mapping[int, Mapping[str, str]] | None = None
-) -> Spawn:
-    """Starts `refrain run NAME` with this Python, these variables, and those that the worker at a place has as its
-    `own`; a fixed health port P becomes P + place."""
+def spawner(port: int, options: Options, variables: Mapping[str, str]) -> Spawn:
+    """Starts `refrain run NAME` with this Python and these variables; a fixed health port P becomes P + place."""
 
     def spawn(name: str, place: int, restarts: int) -> subprocess.Popen[bytes]:
         before = ["--config", str(options.config)] if options.config is not None else []
@@ -53,7 +39,7 @@ def spawner(
         # -P keeps the current folder out of the import path: it may hold an `ops` of its own.
         command = [sys.executable, "-P", "-m", "refrain.ops.cli", *before, "run", name, "--supervised"]
         command += ["--restarts", str(restarts)]
-        environ = {**os.environ, **variables, **(own or {}).get(place, {})}
+        environ = {**os.environ, **variables}
         if port:
             environ["REFRAIN_HTTP__PORT"] = str(port + place)
         return subprocess.Popen(command, stdin=subprocess.PIPE, env=environ)

@@ -26,7 +26,7 @@ import psutil
 
 from refrain.ops.run import logs
 from refrain.ops.run.probe import NoAnswer, page
-from refrain.ops.run.spawning import FORMAT_VARIABLE, Spawn, named_apart, shared_out, spawner
+from refrain.ops.run.spawning import FORMAT_VARIABLE, Spawn, shared_out, spawner
 from refrain.ops.run.state_files import RUN_FILE, health_path, read_object, read_run, whose, write_whole
 from refrain.ops.terminal import exit_codes
 from refrain.streams import time_of_day
@@ -271,7 +271,7 @@ def supervise(names: Sequence[str], settings: Settings, options: Options) -> int
         logger.warning("process %s also runs workers with the state folder %s", other["pid"], settings.state_dir)
     still_s = max_poll_interval_ms(settings) / 1_000 + STILL_MARGIN_S
     variables = {**shared_out(names, settings), FORMAT_VARIABLE: settings.log_format}
-    spawn = spawner(settings.http.port, options, variables, named_apart(names, settings))
+    spawn = spawner(settings.http.port, options, variables)
     supervisor = Supervisor(names, spawn, settings.state_dir, still_s=still_s, about=whose(settings))
     with _signals(supervisor):
         logger.info("process %d runs %s; broker %s", os.getpid(), ", ".join(names), settings.kafka)

@@ -197,8 +197,8 @@ class KafkaConsumer:
         """Note an error of a poll. Raises it when it is not one that the client recovers from by itself."""
         if self._instance and error.code() == KafkaError._FATAL:
             raise WrongSetup(
-                f"another worker reads {self._name} by the name {self._instance}: give each a name of its own"
-                f" (lookup.instance), or none; {error.str()}"
+                f"another worker reads {self._name} as the static member {self._instance}: give each a state_dir of its"
+                f" own, no copy of another's; {error.str()}"
             )
         raise_unless_recovering(error, f"reading {self._name}")
         if error.code() == KafkaError._ALL_BROKERS_DOWN:

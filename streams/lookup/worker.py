@@ -130,7 +130,9 @@ class LookupWorker:
         self._transactions = fitting_transactions(
             cluster.transactional(f"{NAME}-{name}"), cluster, settings.prefix, NAME, metrics
         )
-        self._consumer = cluster.consumer("journal", NAME, self, from_start=False, instance=settings.lookup.instance)
+        self._consumer = cluster.consumer(
+            "journal", NAME, self, from_start=False, instance=name if settings.lookup.keep_shards else ""
+        )
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._stopping = Stopping(
             self.stopped, cluster, self._consumer, self._restorer, self._metrics, self._send, now_ms

@@ -184,7 +184,7 @@ def test_of_two_static_members_of_one_name_the_older_is_told(cluster: KafkaClust
     assert join(first) == [0, 1, 2, 3]
     second = cluster.consumer(TOPIC, "group", instance="a")
     assert join(second) == [0, 1, 2, 3]
-    with pytest.raises(WrongSetup, match="by the name a: give each a name of its own"):
+    with pytest.raises(WrongSetup, match="as the static member a: give each a state_dir"):
         poll_until(first, 1)
     for each in (first, second):
         each.close()

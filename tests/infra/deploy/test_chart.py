@@ -224,8 +224,8 @@ def test_pods_of_lookup_keep_their_shards_where_they_are_to() -> None:
         for name in ("lookup", "classify"):
             named = {each["name"]: each for each in worker(made, name)["containers"][0]["env"]}
             assert ("REFRAIN_SESSION_TIMEOUT_MS" in named) == (kept and name == "lookup")
-            if "REFRAIN_LOOKUP__INSTANCE" in named:
-                assert named["REFRAIN_LOOKUP__INSTANCE"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+            if kept and name == "lookup":
+                assert named["REFRAIN_LOOKUP__KEEP_SHARDS"]["value"] == "true"
                 assert named["REFRAIN_SESSION_TIMEOUT_MS"]["value"] == "60000"
 
 

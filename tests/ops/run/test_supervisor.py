@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from refrain.ops.run.spawning import Spawn, named_apart, shared_out, spawner
+from refrain.ops.run.spawning import Spawn, shared_out, spawner
 from refrain.ops.run.supervisor import (
     END_S,
     PAUSE_S_MAX,
@@ -27,7 +27,7 @@ from refrain.ops.run.supervisor import (
 from refrain.ops.terminal.options import Options
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.health import HealthServer, Liveness
-from refrain.streams.settings import Embedding, Http, Lookup, Settings
+from refrain.streams.settings import Embedding, Http, Settings
 from tests.eventually import eventually
 
 WAIT_S = 20.0
@@ -352,16 +352,6 @@ def test_workers_that_embed_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> 
     assert shared_out(["classify"] * 3, Settings(embedding=Embedding(threads=4))) == {}
 
 
-def test_workers_that_keep_their_shards_have_names_of_their_own() -> None:
-    named = Settings(lookup=Lookup(instance="host7"))
-    assert named_apart(["classify", "lookup", "populate", "lookup"], named) == {
-        1: {"REFRAIN_LOOKUP__INSTANCE": "host7-0"},
-        3: {"REFRAIN_LOOKUP__INSTANCE": "host7-1"},
-    }
-    assert named_apart(["classify", "lookup"], named) == {}, "a single one has the name as it is"
-    assert named_apart(["lookup", "lookup"], Settings()) == {}
-
-
 def test_a_worker_is_started_with_the_variables_of_all_and_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[dict[str, str]] = []
     commands: list[list[str]] = []
@@ -371,10 +361,7 @@ def test_a_worker_is_started_with_the_variables_of_all_and_a_port_of_its_own(mon
         started.append(env)
 
     monkeypatch.setattr(subprocess, "Popen", popen)
-    spawn = spawner(9_100, Options(), {"REFRAIN_EMBEDDING__THREADS": "3"}, {2: {"REFRAIN_LOOKUP__INSTANCE": "host-1"}})
-    spawn("classify", 2, 5)
-    spawn("classify", 1, 0)
+    spawner(9_100, Options(), {"REFRAIN_EMBEDDING__THREADS": "3"})("classify", 2, 5)
     assert commands[0][-5:] == ["run", "classify", "--supervised", "--restarts", "5"]
     assert (started[0]["REFRAIN_EMBEDDING__THREADS"], started[0]["REFRAIN_HTTP__PORT"]) == ("3", "9102")
     assert started[0]["PATH"] == os.environ["PATH"]
-    assert [each.get("REFRAIN_LOOKUP__INSTANCE") for each in started] == ["host-1", None]

@@ -33,6 +33,8 @@ class RecordingCluster(WrappedCluster):
         super().__init__(inner)
         self.groups: dict[str, str] = {}
         """The topic that each consumer group reads."""
+        self.instances: dict[str, str] = {}
+        """The name of the static member of each consumer group, empty for one that is none."""
         self.scanned: set[str] = set()
         self.written: set[str] = set()
         self.described: Counter[str] = Counter()
@@ -61,6 +63,7 @@ class RecordingCluster(WrappedCluster):
         instance: str = "",
     ) -> Consumer:
         self.groups[group] = topic
+        self.instances[group] = instance
         return super().consumer(topic, group, listener, from_start=from_start, instance=instance)
 
     def scan(

@@ -45,6 +45,7 @@ from refrain.streams.shard.fold import TIMERS_MAX, fold
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint, Store, digest
 from refrain.streams.store.memory import MemoryStore
+from tests.streams.kafka.recording import RecordingCluster
 from tests.streams.kafka.wrapped import WrappedProducers
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, near, new_shard, policy, vector
 from tests.streams.signed import ROUTES
@@ -452,6 +453,14 @@ def test_a_worker_shows_that_it_is_alive_while_it_waits_for_a_transaction(monkey
         worker.commit()
     assert next(beats) >= 4
     assert stage.decisions() != []
+
+
+@pytest.mark.parametrize(("keeps", "instance"), [(True, "its-folder"), (False, "")])
+def test_a_worker_that_keeps_its_shards_is_the_static_member_of_its_folders_name(keeps: bool, instance: str) -> None:
+    stage, settings = Stage(), Settings(lookup=Lookup(keep_shards=keeps))
+    cluster = RecordingCluster(stage.cluster)
+    LookupWorker(settings, cluster, Metrics(), stage.open_store, "its-folder", ROUTES, stage.clock).close()
+    assert cluster.instances == {"lookup": instance}
 
 
 def test_a_command_is_acknowledged_at_once_and_decisions_wait_for_their_time() -> None:

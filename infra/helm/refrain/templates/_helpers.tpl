@@ -175,7 +175,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - {name: REFRAIN_TENANTS__KEYS_FILE, value: {{ printf "/run/secrets/tenants/%s" $root.Values.tenants.keysSecret.key | quote }}}
 {{- end }}
 {{- if and (eq (index . 1) "lookup") $root.Values.persistence.keepShardsMs }}
-- {name: REFRAIN_LOOKUP__INSTANCE, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: REFRAIN_LOOKUP__KEEP_SHARDS, value: "true"}
 - {name: REFRAIN_SESSION_TIMEOUT_MS, value: {{ $root.Values.persistence.keepShardsMs | int64 | quote }}}
 {{- end }}
 {{- if eq (index . 1) "edge" }}
