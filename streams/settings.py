@@ -175,7 +175,7 @@ class Upstream(SettingsGroup):
     """The name under which load is reported."""
     load_interval_ms: Annotated[int, Field(ge=100)] = 1_000
     """How often load is reported."""
-    commit_interval_ms: Annotated[int, Field(ge=1)] = 50
+    commit_interval_ms: Annotated[int, Field(ge=1)] = 200
     """How often positions are kept."""
     seed: int = 7
     """Of the simulated model's latencies and failures."""

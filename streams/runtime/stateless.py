@@ -31,7 +31,7 @@ from refrain.streams.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.1
+POLL_S = 0.25
 COMMIT_INTERVAL_S = 0.25
 """How far apart commits are: nothing is processed meanwhile, and a crash repeats what came since the last one."""
 COMMIT_AGAIN_S = 1.0
