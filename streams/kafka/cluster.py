@@ -109,7 +109,7 @@ class KafkaCluster:
             listener,
             from_start,
             self._outages,
-            describe=lambda: self._described(topic),
+            describe=lambda: self.described(topic),
         )
 
     def scan(
@@ -144,7 +144,7 @@ class KafkaCluster:
             name,
             raw_fetch(self._settings),
             of_all=[topic for topic, wanted in places.items() if wanted is None],
-            describe=self._described,
+            describe=self.described,
             partitions=self.partitions,
         )
 
@@ -216,13 +216,14 @@ class KafkaCluster:
                     raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
         return found
 
-    def _described(self, topic: str) -> Future[Any]:
+    def described(self, topic: str) -> Future[Any]:
+        """Ask for the description of a topic, with its id. Waits for nothing."""
         name = self.name(topic)
         return self._admin.describe_topics(TopicCollection([name]), request_timeout=ADMIN_TIMEOUT_S)[name]
 
     def _describe(self, topic: str) -> Any:
         try:
-            return self._described(topic).result()
+            return self.described(topic).result()
         except KafkaException as problem:
             raise self._failed(problem.args[0], topic, "describing") from problem
 
