@@ -36,6 +36,7 @@ from refrain.streams.kafka.config import (
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.expiring_producer import ExpiringProducer
 from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure_of, forbidden
+from refrain.streams.kafka.incarnation import Incarnation
 from refrain.streams.kafka.interface import RebalanceListener, Record, Span, Target, Wanted, cluster_name
 from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.kafka.outages import Outages
@@ -117,12 +118,17 @@ class KafkaCluster:
     ) -> Iterator[Record]:
         first = self._offsets(topic, {partition: OFFSET_BEGINNING})[partition]
         spans = {partition: Span(max(start, first), self.end(topic, partition))}
-        return read_spans(self._reading(), topic, self.name(topic), spans, None, stop, raw_fetch(self._settings))
+        return self._read_spans(topic, spans, None, stop)
 
     def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
-        return read_spans(
-            self._reading(), topic, self.name(topic), spans, wanted, lambda: False, raw_fetch(self._settings)
-        )
+        return self._read_spans(topic, spans, wanted, lambda: False)
+
+    def _read_spans(
+        self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None, stop: Callable[[], bool]
+    ) -> Iterator[Record]:
+        name, reading, fetch = self.name(topic), self._reading(), raw_fetch(self._settings)
+        incarnation = Incarnation(name, lambda: self.described(topic))
+        return read_spans(reading, topic, name, spans, wanted, stop, fetch, incarnation)
 
     def reader(self, topic: str) -> KafkaReader:
         return KafkaReader(self._base, self._settings, topic, raw_fetch(self._settings))

@@ -124,10 +124,10 @@ class Incarnation:
 
 
 class TopicMadeAnew(ClusterFailed):
-    """The topic that a worker began with is gone, and another one has its name."""
+    """The topic that somebody began with is gone, and another one has its name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"topic {name} was deleted and made anew, with all that was in it: this worker begins again")
+        super().__init__(f"topic {name} was deleted and made anew, with all that was in it: who reads it begins again")
 
 
 def partition_gone(name: str, partition: int, count: int) -> ClusterFailed:

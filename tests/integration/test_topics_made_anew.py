@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from refrain.ops.cluster.resume import last_version, move_end_past, why_ignored
+from refrain.ops.cluster.tail import Span as Watched
+from refrain.ops.cluster.tail import follow
 from refrain.ops.control.client import ControlClient
 from refrain.ops.observe.doctor_cluster import policy as policy_findings
 from refrain.ops.policies.history import read_history
@@ -41,7 +46,12 @@ def make_anew(admin: AdminClient, name: str, partitions: int) -> None:
             return False
         return True
 
+    def is_known() -> bool:
+        found = admin.list_topics(timeout=ADMIN_S).topics.get(name)
+        return found is not None and len(found.partitions) == partitions
+
     eventually(is_made)
+    eventually(is_known)
 
 
 def answers_there(record: Record) -> list[Outgoing]:
@@ -103,3 +113,62 @@ def test_commands_are_taken_again_after_control_was_made_anew(settings: Settings
         assert [(each.version, each.why) for each in read_history(cluster).policies] == [(version, "again")]
         letters = [dict(each.headers)[HEADER_REASON] for each in cluster.scan("dead-letters", 0)]
         assert letters == []
+
+
+def test_who_watches_a_topic_reads_the_new_one_from_its_first_record(settings: Settings, admin: AdminClient) -> None:
+    name = settings.prefix + "decisions"
+    make_topic(admin, name, 2)
+    seen: list[str] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        for message in follow(settings, "decisions", Watched(from_start=True), stop=done.is_set):
+            seen.append((message.value() or b"").decode())
+
+    with KafkaCluster(settings) as cluster, ThreadPoolExecutor(1) as pool:
+        producer = cluster.producer()
+
+        def write(text: str, partition: int) -> None:
+            producer.send([Outgoing("decisions", None, text.encode(), (), partition)])
+
+        for number in range(8):
+            write(f"before {number}", number % 2)
+        watching = pool.submit(watch)
+        try:
+            eventually(lambda: len(seen) == 8)
+            make_anew(admin, name, 3)
+            producer.close()
+            producer = cluster.producer()
+            write("after", 0)
+            write("in a partition that was not there", 2)
+            # Some come twice, where the client has begun with it by itself.
+            eventually(lambda: set(seen[8:]) == {"after", "in a partition that was not there"})
+        finally:
+            done.set()
+            producer.close()
+        watching.result()
+
+
+@pytest.mark.parametrize("new", [0, 5])
+def test_a_scan_of_a_topic_that_is_made_anew_ends_and_says_so(settings: Settings, admin: AdminClient, new: int) -> None:
+    name = settings.prefix + "things"
+    make_topic(admin, name, 1)
+    # A transaction that stays open holds the scan up in the middle of the topic.
+    open_one = Producer({"bootstrap.servers": settings.kafka, "transactional.id": f"{name}-1", "log_level": 0})
+    open_one.init_transactions(ADMIN_S)
+    with KafkaCluster(settings) as cluster:
+        producer = cluster.producer()
+        producer.send([Outgoing("things", None, b"first")])
+        open_one.begin_transaction()
+        open_one.produce(name, b"never committed")
+        open_one.flush(ADMIN_S)
+        producer.send([Outgoing("things", None, b"last")])
+        producer.close()
+        scan = cluster.scan("things", 0)
+        assert next(scan).value == b"first"
+        make_anew(admin, name, 1)
+        producer = cluster.producer()
+        producer.send([Outgoing("things", None, b"new")] * new)
+        producer.close()
+        with pytest.raises(TopicMadeAnew, match="was deleted and made anew"):
+            list(scan)
