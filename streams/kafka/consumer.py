@@ -15,8 +15,8 @@ from refrain.streams.errors import ClusterFailed, OffsetLost, Rebalanced, Unansw
 from refrain.streams.kafka.config import max_poll_interval_ms
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
 from refrain.streams.kafka.damage import SILENT_S
-from refrain.streams.kafka.faults import CUT_CODES, failure_of, raise_unless_recovering
-from refrain.streams.kafka.incarnation import Describe, Incarnation, own
+from refrain.streams.kafka.faults import CUT_CODES, MISSING_CODES, failure_of, raise_unless_recovering
+from refrain.streams.kafka.incarnation import Describe, Incarnation, TopicMadeAnew, own
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from refrain.streams.kafka.offsets import Place, committed_offsets
 from refrain.streams.kafka.outages import Outages
@@ -108,6 +108,13 @@ class KafkaConsumer:
         )
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        try:
+            return self._poll(max_records, timeout_s)
+        except TopicMadeAnew:
+            self._tell_anew()
+            raise
+
+    def _poll(self, max_records: int, timeout_s: float) -> list[Record]:
         self._incarnation.look()
         self._raise_cut()
         records = self._read(timeout_s if self._turns.is_idle else 0.0)
@@ -187,6 +194,9 @@ class KafkaConsumer:
 
     def _told(self, error: KafkaError) -> None:
         """Note an error of a poll. Raises it when it is not one that the client recovers from by itself."""
+        if error.code() in MISSING_CODES:
+            # It may be back by now: then what ends this worker is that it is another one.
+            self._incarnation.ask()
         raise_unless_recovering(error, f"reading {self._name}")
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._is_away = True
@@ -209,7 +219,7 @@ class KafkaConsumer:
         if not offsets:
             return
         try:
-            self._commit(offsets)
+            self._commit(self._incarnation.signed(offsets))
         except Unanswered as problem:
             self._committing.failed(problem)
             raise
@@ -217,8 +227,7 @@ class KafkaConsumer:
 
     def _commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         try:
-            mine = self._incarnation.signed(offsets)
-            done = self.consumer.commit(offsets=topic_partitions(self._name, mine), asynchronous=False)
+            done = self.consumer.commit(offsets=topic_partitions(self._name, offsets), asynchronous=False)
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"committing offsets of {self._name}") from problem
         for each in done:
@@ -304,12 +313,21 @@ class KafkaConsumer:
         if not self._from_start and partitions:
             self.pause([each.partition for each in partitions])
             self._adrift.update(each.partition for each in partitions)
-        if by_hand := self._incarnation.untold():
-            # Told at once: perhaps nothing comes that would be committed. What it does not take is told with the next.
-            with suppress(ClusterFailed):
-                self._commit(by_hand)
+        # Told at once: perhaps nothing comes that would be committed. What it does not take is told with the next.
+        self._tell(self._incarnation.signed(self._incarnation.untold()))
         if self._listener is not None:
             self._listener.assigned([each.partition for each in partitions])
+
+    def _tell_anew(self) -> None:
+        """Commit that the topic was made anew: with the one before, the broker deletes what was committed of it."""
+        if self._from_start:
+            self._tell(self._incarnation.of_the_new_one(self.assignment(), time_of_day.now_ms()))
+
+    def _tell(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
+        """Commit signed offsets for the sake of what their signs tell, as far as that goes."""
+        if offsets:
+            with suppress(ClusterFailed):
+                self._commit(offsets)
 
     def _of_others(self, partitions: Sequence[int]) -> Collection[int]:
         """The partitions whose offsets were committed of another incarnation of the topic."""

@@ -9,22 +9,24 @@ import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from refrain.ops.cluster.lag import signs_of
 from refrain.ops.cluster.resume import last_version, move_end_past, why_ignored
 from refrain.ops.cluster.tail import Span as Watched
 from refrain.ops.cluster.tail import follow
 from refrain.ops.control.client import ControlClient
 from refrain.ops.observe.doctor_cluster import policy as policy_findings
+from refrain.ops.observe.position_findings import position_findings
 from refrain.ops.policies.history import read_history
 from refrain.schemas.control import SetPolicy, Switch
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.streams.client import Client
 from refrain.streams.client.exchange import Exchange
-from refrain.streams.errors import CommandRefused
+from refrain.streams.errors import ClusterFailed, CommandRefused
 from refrain.streams.govern.worker import run_govern
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.incarnation import TopicMadeAnew
-from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.interface import OffsetAndMetadata, Outgoing, Record
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.settings import Settings
 from tests.eventually import eventually
@@ -33,6 +35,7 @@ from tests.integration.processors import Running
 from tests.integration.test_client import answering, answers
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
+NOW_MS = 1_760_000_000_000
 SET = SetPolicy(who="me", policy=Policy(categories={"chat": CategoryPolicy()}))
 
 
@@ -172,3 +175,38 @@ def test_a_scan_of_a_topic_that_is_made_anew_ends_and_says_so(settings: Settings
         producer.close()
         with pytest.raises(TopicMadeAnew, match="was deleted and made anew"):
             list(scan)
+
+
+def test_the_doctor_hears_of_a_topic_that_was_made_anew_though_all_is_read(
+    settings: Settings, admin: AdminClient
+) -> None:
+    name = settings.prefix + "forwards"
+    make_topic(admin, name, 2)
+    read = [("upstream", "forwards", 2)]
+    with KafkaCluster(settings) as cluster:
+        consumer = cluster.consumer("forwards", "upstream")
+        eventually(lambda: consumer.poll(10, 0.1) == [] and consumer.assignment() == [0, 1])
+        consumer.commit({0: OffsetAndMetadata(0), 1: OffsetAndMetadata(0)})
+        assert [row.state for row in position_findings(signs_of(admin, settings, read), NOW_MS)] == ["ok"]
+        make_anew(admin, name, 2)
+
+        def is_told() -> bool:
+            try:
+                consumer.poll(10, 0.1)
+            except TopicMadeAnew:
+                return True
+            except ClusterFailed:  # it is not there yet
+                return False
+            return False
+
+        eventually(is_told)
+        consumer.close()
+        (row,) = position_findings(signs_of(admin, settings, read), NOW_MS)
+        assert "forwards was deleted and made anew" in row.seen
+        # The next worker goes on telling it.
+        consumer = cluster.consumer("forwards", "upstream")
+        eventually(lambda: consumer.poll(10, 0.1) == [] and consumer.assignment() == [0, 1])
+        consumer.commit({0: OffsetAndMetadata(0), 1: OffsetAndMetadata(0)})
+        consumer.close()
+        (row,) = position_findings(signs_of(admin, settings, read), NOW_MS)
+        assert "forwards was deleted and made anew" in row.seen
