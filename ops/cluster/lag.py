@@ -13,7 +13,6 @@ from confluent_kafka.admin import AdminClient
 
 from refrain.ops.cluster.connection import client, create_client, unreachable
 from refrain.streams.kafka.config import client_id
-from refrain.streams.kafka.incarnation import Sign, read_sign
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import MemberDescription  # type: ignore[attr-defined]
@@ -214,12 +213,12 @@ def _reader(settings: Settings, more: Mapping[str, object]) -> Consumer:
     )
 
 
-def signs_of(
+def notes_of(
     admin: AdminClient, settings: Settings, read: Sequence[tuple[str, str, int]]
-) -> dict[tuple[str, str], dict[int, Sign | None]]:
+) -> dict[tuple[str, str], dict[int, str]]:
     """What the commits of each group (with its topic, and how many partitions that has) say beside their offsets.
 
-    None of a commit without a sign. Raises ClusterFailed or Forbidden.
+    Raises ClusterFailed or Forbidden.
     """
     asked = {
         (group, topic): _ask_committed(
@@ -231,7 +230,7 @@ def signs_of(
     }
     try:
         return {
-            each: {place.partition: read_sign(place.metadata or "")[0] for place in _places_of(answer)}
+            each: {place.partition: place.metadata or "" for place in _places_of(answer)}
             for each, answer in asked.items()
         }
     except KafkaException as problem:

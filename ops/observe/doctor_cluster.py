@@ -210,7 +210,7 @@ def lag(admin: AdminClient, cluster: Cluster, settings: Settings, group: str, to
 
 def positions(admin: AdminClient, cluster: Cluster, settings: Settings) -> list[Finding]:
     """Were the positions of the groups committed by workers, and of the topics that are there?"""
-    from refrain.ops.cluster.lag import signs_of
+    from refrain.ops.cluster.lag import notes_of
     from refrain.ops.observe.position_findings import position_findings
     from refrain.schemas.topics import GROUPS
 
@@ -219,7 +219,8 @@ def positions(admin: AdminClient, cluster: Cluster, settings: Settings) -> list[
         for group, named in GROUPS.items()
         for topic in (settings.classify.request_topics if group == "classify" else (named,))
     ]
-    return position_findings(signs_of(admin, settings, read), time_of_day.now_ms())
+    notes = notes_of(admin, settings, read)
+    return position_findings(notes, cluster.topic_id("journal"), cluster.topic_id("documents"), time_of_day.now_ms())
 
 
 def shards(cluster: Cluster) -> list[Finding]:

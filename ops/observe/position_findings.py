@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from refrain.ops.observe.findings import Finding
 from refrain.ops.terminal import output
+from refrain.streams.kafka.incarnation import read_sign, safe_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from refrain.streams.kafka.incarnation import SetByHand, Sign
 
-    Signs = Mapping[tuple[str, str], Mapping[int, Sign | None]]
-    """By group and topic: what the commit of each partition says, None of one that is not signed."""
-
 CHECK = "positions"
+SHARDS = ("lookup", "journal")
+"""The group whose commits name the `documents` that has all of a shard, and its topic."""
 UPGRADE_MS = 3_600_000
 """Workers of all groups are of a new version within this time."""
 LOST = {
@@ -27,10 +27,14 @@ LOST = {
 """By topic, what is lost with it, or what is to be done."""
 
 
-def position_findings(found: Signs, now_ms: int) -> list[Finding]:
-    """What the commits of all groups say."""
+def position_findings(
+    notes: Mapping[tuple[str, str], Mapping[int, str]], journal_id: str, documents_id: str, now_ms: int
+) -> list[Finding]:
+    """What the commits of all groups say, by group and topic; the ids are those of the topics that are there."""
+    found = {each: {partition: read_sign(note)[0] for partition, note in said.items()} for each, said in notes.items()}
     set_by_hand = {each: by_hand for each, signs in found.items() if (by_hand := _by_hand(signs))}
-    rows = [row for (group, topic), signs in found.items() for row in _made_anew(group, topic, signs, now_ms)]
+    rows = _documents_anew(notes.get(SHARDS, {}), journal_id, documents_id)
+    rows += [row for (group, topic), signs in found.items() for row in _made_anew(group, topic, signs, now_ms)]
     signed = {each: [sign for sign in signs.values() if sign is not None] for each, signs in found.items()}
     began = [each for each, by_hand in set_by_hand.items() if len(by_hand) == len(signed[each])]
     moments = [one.at_ms for each in began for one in set_by_hand[each].values()]
@@ -39,6 +43,22 @@ def position_findings(found: Signs, now_ms: int) -> list[Finding]:
         set_by_hand = {each: by_hand for each, by_hand in set_by_hand.items() if each not in began}
     rows += [_set_by_hand(group, topic, by_hand, now_ms) for (group, topic), by_hand in set_by_hand.items()]
     return rows or [Finding(CHECK, "ok", "all were committed by workers, of the topics that are there")]
+
+
+def _documents_anew(notes: Mapping[int, str], journal_id: str, documents_id: str) -> list[Finding]:
+    """Shards of the journal that is there whose state is in another `documents` than the one that is."""
+    said = {partition: read_sign(note) for partition, note in notes.items()}
+    lost = sorted(
+        partition
+        for partition, (sign, held) in said.items()
+        if (sign is None or safe_id(sign.topic_id) == journal_id) and held not in ("", documents_id)
+    )
+    if not lost:
+        return []
+    shards = output.counted(len(lost), "shard")
+    seen = f"documents was deleted and made anew, and has not what {shards} kept: {', '.join(map(str, lost))}"
+    do = "let running workers write it again; of those that `refrain shards list` has as stopped: what it says there"
+    return [Finding(CHECK, "fail", seen, do)]
 
 
 def _by_hand(signs: Mapping[int, Sign | None]) -> dict[int, SetByHand]:

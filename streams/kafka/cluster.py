@@ -36,7 +36,7 @@ from refrain.streams.kafka.config import (
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.expiring_producer import ExpiringProducer
 from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure_of, forbidden
-from refrain.streams.kafka.incarnation import Incarnation
+from refrain.streams.kafka.incarnation import Incarnation, safe_id
 from refrain.streams.kafka.interface import RebalanceListener, Record, Span, Target, Wanted, cluster_name
 from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.kafka.outages import Outages
@@ -184,8 +184,7 @@ class KafkaCluster:
         return len(found.partitions)
 
     def topic_id(self, topic: str) -> str:
-        # As Kafka's own tools write it: safe in file names and in ids.
-        return str(self._describe(topic).topic_id).replace("+", "-").replace("/", "_")
+        return safe_id(self._describe(topic).topic_id)
 
     def tombstones_ms(self, topic: str) -> int:
         resource = ConfigResource(ResourceType.TOPIC, self.name(topic))

@@ -302,6 +302,8 @@ class KafkaConsumer:
             # The owner seeks before it reads; until then the partition is paused and its offset moot. A number: the
             # answer to a question for the first offset may come after the owner's, and the client would go there.
             partitions = [TopicPartition(p.topic, p.partition, 0) for p in partitions]
+            # He hears what was committed of this topic alone.
+            self._outages.ask_again(f"which topic {self._name} is there", self._incarnation.ask)
         elif partitions:
             others = self._outages.ask_again(
                 f"which topic {self._name} is there", lambda: self._of_others([each.partition for each in partitions])

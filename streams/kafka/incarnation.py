@@ -193,6 +193,11 @@ def read_sign(metadata: str) -> tuple[Sign | None, str]:
     return Sign(topic_id, by_hand, anew_ms), rest
 
 
+def safe_id(topic_id: object) -> str:
+    """A topic id as Kafka's own tools write it: safe in file names and in ids."""
+    return str(topic_id).replace("+", "-").replace("/", "_")
+
+
 def own(offsets: Mapping[int, OffsetAndMetadata], topic_id: str) -> dict[int, OffsetAndMetadata]:
     """Of offsets that were committed those of this incarnation, as they were before they were signed.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from refrain.schemas.base import RecoveryWay
 from refrain.schemas.journal import RecoveryOrdered
 from refrain.schemas.stats import Stopped, StopReason
-from refrain.streams.errors import ChangelogDamaged, StoreDamaged, StoreUnusable
+from refrain.streams.errors import ChangelogDamaged, ChangelogLost, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster, Consumer, Outgoing
 from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.lookup.remedies import remedy
@@ -95,7 +95,8 @@ class Stopping:
         position = self._position(partition)
         reason, offset = StopReason.STORE_DAMAGED, position
         if isinstance(failure, ChangelogDamaged):
-            reason, offset = StopReason.DOCUMENTS_DAMAGED, failure.offset
+            is_lost = isinstance(failure, ChangelogLost)
+            reason, offset = StopReason.DOCUMENTS_LOST if is_lost else StopReason.DOCUMENTS_DAMAGED, failure.offset
         elif isinstance(failure, StoreUnusable):
             reason = StopReason.STORE_UNUSABLE
         logger.error("shard %d: %s", partition, failure)

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from refrain.ops.cluster.lag import signs_of
+from refrain.ops.cluster.lag import notes_of
 from refrain.ops.cluster.resume import last_version, move_end_past, why_ignored
 from refrain.ops.cluster.tail import Span as Watched
 from refrain.ops.cluster.tail import follow
@@ -187,7 +187,7 @@ def test_the_doctor_hears_of_a_topic_that_was_made_anew_though_all_is_read(
         consumer = cluster.consumer("forwards", "upstream")
         eventually(lambda: consumer.poll(10, 0.1) == [] and consumer.assignment() == [0, 1])
         consumer.commit({0: OffsetAndMetadata(0), 1: OffsetAndMetadata(0)})
-        assert [row.state for row in position_findings(signs_of(admin, settings, read), NOW_MS)] == ["ok"]
+        assert [row.state for row in position_findings(notes_of(admin, settings, read), "", "", NOW_MS)] == ["ok"]
         make_anew(admin, name, 2)
 
         def is_told() -> bool:
@@ -201,12 +201,12 @@ def test_the_doctor_hears_of_a_topic_that_was_made_anew_though_all_is_read(
 
         eventually(is_told)
         consumer.close()
-        (row,) = position_findings(signs_of(admin, settings, read), NOW_MS)
+        (row,) = position_findings(notes_of(admin, settings, read), "", "", NOW_MS)
         assert "forwards was deleted and made anew" in row.seen
         # The next worker goes on telling it.
         consumer = cluster.consumer("forwards", "upstream")
         eventually(lambda: consumer.poll(10, 0.1) == [] and consumer.assignment() == [0, 1])
         consumer.commit({0: OffsetAndMetadata(0), 1: OffsetAndMetadata(0)})
         consumer.close()
-        (row,) = position_findings(signs_of(admin, settings, read), NOW_MS)
+        (row,) = position_findings(notes_of(admin, settings, read), "", "", NOW_MS)
         assert "forwards was deleted and made anew" in row.seen
