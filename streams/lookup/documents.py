@@ -102,5 +102,5 @@ class Documents:
         else:
             self._left.pop(partition, None)
             self._holds[partition] = there
-            logger.warning("shard %d is whole in %s again", partition, TOPIC)
+            logger.warning("shard %d is whole in %s with this commit", partition, TOPIC)
         return {partition}

@@ -94,9 +94,10 @@ class Stopping:
             return self._restorer.begin(partition, Beginning(is_fresh=True))
         position = self._position(partition)
         reason, offset = StopReason.STORE_DAMAGED, position
-        if isinstance(failure, ChangelogDamaged):
-            is_lost = isinstance(failure, ChangelogLost)
-            reason, offset = StopReason.DOCUMENTS_LOST if is_lost else StopReason.DOCUMENTS_DAMAGED, failure.offset
+        if isinstance(failure, ChangelogLost):
+            reason = StopReason.DOCUMENTS_LOST
+        elif isinstance(failure, ChangelogDamaged):
+            reason, offset = StopReason.DOCUMENTS_DAMAGED, failure.offset
         elif isinstance(failure, StoreUnusable):
             reason = StopReason.STORE_UNUSABLE
         logger.error("shard %d: %s", partition, failure)
