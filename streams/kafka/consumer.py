@@ -196,7 +196,8 @@ class KafkaConsumer:
         """Note an error of a poll. Raises it when it is not one that the client recovers from by itself."""
         if error.code() in MISSING_CODES:
             # It may be back by now: then what ends this worker is that it is another one.
-            self._incarnation.ask()
+            with suppress(Unanswered):
+                self._incarnation.ask()
         raise_unless_recovering(error, f"reading {self._name}")
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._is_away = True

@@ -98,7 +98,7 @@ class Commits:
         """
         if self._open is not None:
             return
-        again = self._documents.write_again(shards)
+        again = self._documents.write_again(shards, self.failed)
         moved = {
             p: shard
             for p, shard in shards.items()

@@ -8,9 +8,9 @@ whole, whenever the worker ends.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
-from refrain.streams.errors import ChangelogLost, ClusterFailed, WrongSetup
+from refrain.streams.errors import ChangelogLost, ClusterFailed, StoreDamaged, StoreUnusable, WrongSetup
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.kafka.outages import asked_once
 from refrain.streams.shard.columns import META_KEY
@@ -75,20 +75,29 @@ class Documents:
         """Whether a shard is to be written again, as far as is known."""
         return any(self.of(each) not in ("", self._there) for each in shards)
 
-    def write_again(self, shards: Mapping[int, Shard]) -> set[int]:
+    def write_again(
+        self, shards: Mapping[int, Shard], failed: MutableMapping[int, StoreDamaged | StoreUnusable]
+    ) -> set[int]:
         """Add a part of the state of a shard to its changes where the topic that is there does not have it.
 
-        Which shard it was of, if any; it is to be committed. Call it while no commit is under way.
+        Which shard it was of, if any; it is to be committed. One whose store cannot be read is `failed`. Call it while
+        no commit is under way.
         """
-        there = self._there
-        if not self.is_behind(shards):
+        partition = next((each for each in shards if self.is_behind([each])), None)
+        if partition is None:
             return set()
-        partition = next(each for each in shards if self.of(each) not in ("", there))
-        shard = shards[partition]
+        try:
+            self._write_again(partition, shards[partition])
+        except (StoreDamaged, StoreUnusable) as failure:
+            failed[partition] = failure
+            return set()
+        return {partition}
+
+    def _write_again(self, partition: int, shard: Shard) -> None:
         to, keys = self._left.get(partition, ("", []))
-        if to != there:
+        if to != self._there:
             logger.warning("%s was deleted and made anew: shard %d is written to it again", TOPIC, partition)
-            keys = [key for key, _ in shard.store.scan() if key != META_KEY]
+            to, keys = self._there, [key for key, _ in shard.store.scan() if key != META_KEY]
         size = 0
         while keys and size < PART_BYTES:
             key = keys.pop()
@@ -98,9 +107,8 @@ class Documents:
                 shard.uncommitted[key] = value
                 size += len(key) + len(value)
         if keys:
-            self._left[partition] = there, keys
+            self._left[partition] = to, keys
         else:
             self._left.pop(partition, None)
-            self._holds[partition] = there
+            self._holds[partition] = to
             logger.warning("shard %d is whole in %s with this commit", partition, TOPIC)
-        return {partition}

@@ -7,6 +7,7 @@ import pytest
 from refrain.schemas.base import RecoveryWay
 from refrain.schemas.responses import Outcome
 from refrain.schemas.stats import StopReason
+from refrain.streams.errors import StoreDamaged
 from refrain.streams.kafka.interface import OffsetAndMetadata
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.store.interface import digest
@@ -126,3 +127,22 @@ def test_what_a_worker_committed_that_did_not_tell_is_restored_as_it_is(
     works_on(stage, shards, worker := worker_of(stage), 1)
     worker.close()
     assert group.offsets[0].metadata == stage.cluster.topic_id("documents")
+
+
+def test_a_shard_whose_store_cannot_be_read_then_stops_alone(
+    stage: Stage, shards: tuple[Asking, Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = worker_of(stage)
+    run(worker)
+    make_anew(stage)
+
+    def fails() -> None:
+        raise StoreDamaged("a block of it cannot be read")
+
+    monkeypatch.setattr(stage.stores[0], "scan", lambda *_: fails())
+    works_on(stage, (shards[1], shards[0]), worker)
+    stopped = worker.stopped.told()
+    assert {number: each.reason for number, each in stopped.items()} == {0: StopReason.DOCUMENTS_LOST}
+    worker.close()
+    monkeypatch.undo()
+    assert len(fresh(stage).shards[1].entries) == 5
