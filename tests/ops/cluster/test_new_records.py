@@ -65,7 +65,7 @@ def test_stats_are_of_the_topic_that_is_there(cluster: MemoryCluster) -> None:
     def report(partition: int) -> None:
         told = ShardStats(
             partition=partition, time_ms=1, policy_version=None, control=-1, entries=0, waiting=0, withdrawing=0,
-            categories={},
+            loads={}, categories={},
         )  # fmt: skip
         cluster.append([Outgoing("stats", str(partition).encode(), told.encode())])
 
