@@ -13,6 +13,8 @@ from refrain.schemas.names import NAME_PATTERN
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Millis = Annotated[int, Field(ge=0)]
 """Milliseconds: a point in time (since the epoch) in fields ending in `_at_ms`, else a duration."""
+Natural = Annotated[int, Field(ge=0, lt=2**63)]
+"""An offset, a count, or a size."""
 Micros = Annotated[float, Field(ge=-1.0, le=1.0)]
 """A cosine similarity, rounded to six places."""
 
@@ -70,7 +72,7 @@ def _blank(part: type[Part]) -> _Blank:
 
 
 class Strict(Part):
-    """A part of what an operator or a training writes, and no newer writer: an unknown field is refused."""
+    """A part of what an operator or a training writes, or of a file that is whole: an unknown field is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -45,6 +45,8 @@ class StopReason(StrEnum):
     """The disk does not take the local store; tried again by itself."""
     DOCUMENTS_DAMAGED = "documents_damaged"
     """A record of `documents` cannot be read."""
+    DOCUMENTS_LOST = "documents_lost"
+    """`documents` was deleted and made anew, and has not all of what the shard kept."""
     STATE_BROKEN = "state_broken"
     """What was decided could not be applied, several times at the same record."""
 

@@ -27,6 +27,7 @@ RefrainError
 ├── StoreUnusable         the disk does not take a local store: full, read-only, or not this user's
 ├── SnapshotUnusable      a snapshot cannot be read or written, or is of something else: the one before it is taken
 ├── ChangelogDamaged      a record of `documents` cannot be read: the shard stops alone
+│   └── ChangelogLost     `documents` was deleted and made anew, and has not all of a shard: it stops alone
 └── JournalUnreadable     a journal record of an unknown version: its shard stops alone until an upgrade
 """
 
@@ -247,6 +248,13 @@ class ChangelogDamaged(RefrainError):
         """`offset` is the record's in `documents`."""
         super().__init__(text)
         self.offset = offset
+
+
+class ChangelogLost(ChangelogDamaged):
+    """`documents` has not what a shard kept: `refrain shards recover PARTITION --empty` begins anew without it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, 0)
 
 
 class JournalUnreadable(RefrainError):

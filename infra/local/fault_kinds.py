@@ -185,6 +185,9 @@ FAULTS: tuple[Fault, ...] = (
     # Who waits for a forward that is gone is told by his shard; of who was passed by nobody knows.
     TopicRecreated("forwards made anew", 20.0, (LATE, NOTHING), may_end=True, topic="forwards"),
     TopicRecreated("requests made anew", 30.0, (NOTHING,), may_end=True, topic="requests"),
+    TopicRecreated("completions made anew", 20.0, (LATE, NOTHING), may_end=True, topic="completions"),
+    TopicRecreated("documents made anew", 20.0, topic="documents"),
+    TopicRecreated("stats made anew", 20.0, topic="stats"),
 )
 
 

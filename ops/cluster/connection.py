@@ -53,15 +53,6 @@ def topic_names(admin: AdminClient, settings: Settings) -> list[str]:
         raise unreachable(settings, problem) from problem
 
 
-def missing(settings: Settings, topic: str, error: KafkaError | None = None) -> WrongSetup:
-    """Error for a topic (its whole name) that the cluster does not show; `error` is the cluster's."""
-    denied = None if error is None else forbidden(error, f"looking at topic {topic}")
-    return denied or WrongSetup(
-        f"topic {topic} does not exist, or this user may not see it: run `refrain topics create`"
-        f" (prefix {settings.prefix!r}), or grant what `refrain topics acls` prints"
-    )
-
-
 def unreachable(settings: Settings, problem: KafkaException) -> ClusterFailed | Forbidden:
     """Error for a cluster that does not answer, or does not allow it."""
     error: KafkaError = problem.args[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,6 @@ from confluent_kafka.admin import AdminClient
 
 from refrain.ops.cluster.connection import client, create_client, unreachable
 from refrain.streams.kafka.config import client_id
-from refrain.streams.kafka.incarnation import SetByHand, read_sign
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import MemberDescription  # type: ignore[attr-defined]
@@ -60,8 +60,6 @@ class Behind:
     lost: tuple[LostPosition, ...] = ()
     """Partitions whose next record is gone."""
     strangers: tuple[Stranger, ...] = ()
-    by_hand: tuple[tuple[int, SetByHand], ...] = ()
-    """By partition, where the group went on from an offset that no worker had committed, in the last day."""
 
 
 def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends: Ends) -> Behind:
@@ -73,8 +71,7 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends:
     try:
         spans = ends(topic)
         first, end = {n: low for n, (low, _) in spans.items()}, {n: high for n, (_, high) in spans.items()}
-        kept = _committed(admin, group_id, [TopicPartition(name, number) for number in spans])
-        positions = {place.partition: place.offset for place in kept}
+        positions = _positions(admin, group_id, [TopicPartition(name, number) for number in spans])
         starts = {n: max(positions.get(n, first[n]), first[n]) for n in end}
         gaps = {n: end[n] - start for n, start in starts.items() if end[n] > start}
         near = [TopicPartition(name, n, starts[n]) for n, gap in gaps.items() if gap <= CLOSE]
@@ -87,17 +84,9 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends:
         lost = lost_positions(positions, first, end)
         members = _described(admin, group_id)
         strangers = strangers_of(members, name, client_id(settings))
-        return Behind(records, len(members), oldest_ms, lost, strangers, by_hand_of(kept))
+        return Behind(records, len(members), oldest_ms, lost, strangers)
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
-
-
-def by_hand_of(kept: Sequence[TopicPartition]) -> tuple[tuple[int, SetByHand], ...]:
-    """What commits tell of offsets that were set by hand, by partition. Pure."""
-    signs = ((place.partition, read_sign(place.metadata or "")[0]) for place in kept)
-    return tuple(
-        (partition, sign.by_hand) for partition, sign in signs if sign is not None and sign.by_hand is not None
-    )
 
 
 def strangers_of(members: Sequence[MemberDescription], name: str, ours: str) -> tuple[Stranger, ...]:
@@ -224,19 +213,50 @@ def _reader(settings: Settings, more: Mapping[str, object]) -> Consumer:
     )
 
 
-def _positions(admin: AdminClient, group_id: str, places: list[TopicPartition]) -> dict[int, int]:
-    return {place.partition: place.offset for place in _committed(admin, group_id, places)}
+def notes_of(
+    admin: AdminClient, settings: Settings, read: Sequence[tuple[str, str, int]]
+) -> dict[tuple[str, str], dict[int, str]]:
+    """What the commits of each group (with its topic, and how many partitions that has) say beside their offsets.
 
-
-def _committed(admin: AdminClient, group_id: str, places: list[TopicPartition]) -> list[TopicPartition]:
-    asked = [ConsumerGroupTopicPartitions(group_id, places)]
+    Raises ClusterFailed or Forbidden.
+    """
+    asked = {
+        (group, topic): _ask_committed(
+            admin,
+            settings.prefix + group,
+            [TopicPartition(settings.prefix + topic, number) for number in range(partitions)],
+        )
+        for group, topic, partitions in read
+    }
     try:
-        found = admin.list_consumer_group_offsets(asked, request_timeout=ADMIN_S)[group_id].result()
+        return {
+            each: {place.partition: place.metadata or "" for place in _places_of(answer)}
+            for each, answer in asked.items()
+        }
+    except KafkaException as problem:
+        raise unreachable(settings, problem) from problem
+
+
+def _positions(admin: AdminClient, group_id: str, places: list[TopicPartition]) -> dict[int, int]:
+    return {place.partition: place.offset for place in _places_of(_ask_committed(admin, group_id, places))}
+
+
+def _ask_committed(
+    admin: AdminClient, group_id: str, places: list[TopicPartition]
+) -> Future[ConsumerGroupTopicPartitions]:
+    asked = [ConsumerGroupTopicPartitions(group_id, places)]
+    return admin.list_consumer_group_offsets(asked, request_timeout=ADMIN_S)[group_id]
+
+
+def _places_of(answer: Future[ConsumerGroupTopicPartitions]) -> list[TopicPartition]:
+    """The offsets that a group has committed. Raises KafkaException."""
+    try:
+        found = answer.result().topic_partitions or []
     except KafkaException as problem:
         if problem.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return []
         raise
-    return [place for place in found.topic_partitions if place.offset >= 0]
+    return [place for place in found if place.offset >= 0]
 
 
 def _described(admin: AdminClient, group_id: str) -> list[MemberDescription]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message
 
-from refrain.ops.cluster.connection import client, create_client, missing, unreachable
+from refrain.ops.cluster.connection import client, create_client, reach
 from refrain.streams import time_of_day
-from refrain.streams.kafka.offsets import known_offset
-from refrain.streams.kafka.passing import assigned
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.following import Following
 from refrain.streams.kafka.raw_fetch import raw_fetch
 
 if TYPE_CHECKING:
@@ -35,50 +36,66 @@ NEW = Span()
 
 
 def follow(
-    settings: Settings, topic: str, span: Span = NEW, *, stop: Callable[[], bool] = lambda: False
+    settings: Settings,
+    topic: str,
+    span: Span = NEW,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Message]:
     """Follow a topic: committed records as they come, until `stop` or the end of the span.
 
-    Batches that nobody can read are passed over; the log tells of each. Raises Unreachable, ClusterFailed or
-    WrongSetup.
+    Batches that nobody can read are passed over; the log tells of each, and of a topic that is made anew meanwhile: it
+    is read from its first record. `clock` gives seconds. Raises Unreachable, ClusterFailed or WrongSetup.
     """
-    name = settings.prefix + topic
-    consumer = create_client(
-        Consumer,
-        {
-            **client(settings),
-            "group.id": f"{settings.prefix}watch",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "latest",
-            "fetch.wait.max.ms": 50,
-            "enable.partition.eof": True,
-        },
-    )
-    try:
-        places = _places(consumer, settings, name, span)
-        passing = assigned(consumer, {name: topic}, raw_fetch(settings), places)
-        left = _Left({place.partition for place in places}, span, time_of_day.now_ms)
-        while left.partitions and not stop():
-            message = consumer.poll(POLL_S)
-            heard = passing.hear(() if message is None else (message,))
-            for each in heard.messages:
-                if left.takes(each):
-                    yield each
-            if message is None and not heard.flawed:
-                left.takes(None)
-    finally:
-        consumer.close()
+    reach(settings)
+    properties = {
+        **client(settings),
+        "group.id": f"{settings.prefix}watch",
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "latest",
+        "fetch.wait.max.ms": 50,
+        "enable.partition.eof": True,
+    }
+    with KafkaCluster(settings) as cluster:
+        starts = _starts(cluster, topic, span)
+        left = _Left(set(starts), span, time_of_day.now_ms)
+        following = Following(
+            lambda: create_client(Consumer, properties),
+            settings.prefix,
+            {(topic, number): at for number, at in starts.items()},
+            raw_fetch(settings),
+            of_all=(topic,),
+            describe=cluster.described,
+            partitions=cluster.partitions,
+            anew=left.begin,
+            clock=clock,
+        )
+        try:
+            while left.partitions and not stop():
+                heard = following.poll(1, POLL_S)
+                for message in heard.messages:
+                    if left.takes(message):
+                        yield message
+                if not heard.messages and not heard.flawed:
+                    left.takes(None)
+        finally:
+            following.close()
 
 
 class _Left:
     """The partitions that may still hold what is wanted."""
 
-    def __init__(self, partitions: set[int], span: Span, now_ms: Callable[[], int]) -> None:
-        self.partitions = partitions
-        self._at_end: set[int] = set()
+    def __init__(self, partitions: Collection[int], span: Span, now_ms: Callable[[], int]) -> None:
         self._span = span
         self._now_ms = now_ms
+        self.begin(partitions)
+
+    def begin(self, partitions: Collection[int]) -> None:
+        """Begin with these, of which nothing is read."""
+        self.partitions = set(partitions)
+        self._at_end: set[int] = set()
 
     def takes(self, message: Message | None) -> bool:
         """Whether a polled message is a record that is wanted."""
@@ -99,26 +116,8 @@ class _Left:
         return taken
 
 
-def _bound(consumer: Consumer, place: TopicPartition, connect_s: float, *, first: bool) -> int:
-    """The first offset of a partition, or its end."""
-    found = consumer.get_watermark_offsets(place, connect_s)
-    return known_offset(found[0 if first else 1], f"{place.topic}[{place.partition}]")
-
-
-def _places(consumer: Consumer, settings: Settings, name: str, span: Span) -> list[TopicPartition]:
-    connect_s = settings.connect_timeout_ms / 1_000
-    try:
-        found = consumer.list_topics(name, timeout=connect_s).topics[name]
-        if found.error is not None:
-            raise missing(settings, name, found.error)
-        places = [TopicPartition(name, number) for number in sorted(found.partitions)]
-        if span.since_ms is not None:
-            asked = [TopicPartition(name, place.partition, span.since_ms) for place in places]
-            places = list(consumer.offsets_for_times(asked, connect_s))
-        for place in places:
-            if place.offset < 0:
-                # Of a time behind the last record the client tells that it is the end.
-                place.offset = _bound(consumer, place, connect_s, first=span.from_start)
-        return places
-    except KafkaException as problem:
-        raise unreachable(settings, problem) from problem
+def _starts(cluster: KafkaCluster, topic: str, span: Span) -> dict[int, int]:
+    """Where each partition is read from. Raises ClusterFailed or WrongSetup."""
+    if span.since_ms is not None:
+        return cluster.offsets_at(topic, span.since_ms)
+    return {number: first if span.from_start else end for number, (first, end) in cluster.ends(topic).items()}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Message, Producer
 
 from refrain.ops.cluster.connection import client, create_client, reach, unreachable
 from refrain.ops.cluster.lag import group_position
+from refrain.ops.cluster.new_records import NewRecords
 from refrain.ops.cluster.resume import last_version, why_ignored
 from refrain.ops.control.acknowledged import Acknowledged, GroupProgress, Progress
 from refrain.ops.control.refused import CONTROL, refusal_in
@@ -20,7 +21,6 @@ from refrain.streams.kafka.faults import forbidden
 from refrain.streams.runtime.policy_follower import PolicyWatch
 
 if TYPE_CHECKING:
-    from refrain.streams.kafka.interface import Record
     from refrain.streams.settings import Settings
 
 SEND_S = 15.0
@@ -49,7 +49,7 @@ class ControlClient:
         self._watch = PolicyWatch(self._cluster)
         self._producer: Producer | None = None
         """Made with the first command; commands that follow need no connection of their own."""
-        self._topic_tails: dict[str, TopicTail] = {}
+        self._news: dict[str, NewRecords] = {}
         self._offset = -1
         self._is_sent = False
         """Whether a command was sent: then `control` takes them."""
@@ -76,7 +76,7 @@ class ControlClient:
             if ignored is not None:
                 raise CommandRefused(f"{ignored}: run `refrain policies resume`, then give it again")
             self._is_sent = True
-        self._topic_tails = {topic: TopicTail(self._cluster, topic) for topic in (DEAD_LETTERS, ACKNOWLEDGEMENTS)}
+        self._news = {topic: NewRecords(self._cluster, topic) for topic in (DEAD_LETTERS, ACKNOWLEDGEMENTS)}
         if self._producer is None:
             self._producer = control_producer(self._settings)
         self._offset = _send(self._producer, self._settings.prefix + CONTROL, command.encode())
@@ -86,9 +86,9 @@ class ControlClient:
 
     def follow(self, version: int) -> None:
         """Follow a policy that was sent before: `wait` counts its acknowledgements from the start of the topic."""
-        self._topic_tails = {
-            DEAD_LETTERS: TopicTail(self._cluster, DEAD_LETTERS),
-            ACKNOWLEDGEMENTS: TopicTail(self._cluster, ACKNOWLEDGEMENTS, from_start=True),
+        self._news = {
+            DEAD_LETTERS: NewRecords(self._cluster, DEAD_LETTERS),
+            ACKNOWLEDGEMENTS: NewRecords(self._cluster, ACKNOWLEDGEMENTS, from_start=True),
         }
         self._offset = version
         self._acknowledged = Acknowledged(version)
@@ -127,7 +127,7 @@ class ControlClient:
     def _poll(self, deadline: float) -> Progress:
         # Members before acknowledgements: who joins in between reads the policy as it is now.
         groups = {name: self._group(name) for name in self._policy_followers}
-        for record in self._topic_tails[ACKNOWLEDGEMENTS].new_records(deadline):
+        for record in self._news[ACKNOWLEDGEMENTS].read(lambda: time.monotonic() > deadline):
             self._acknowledged.add(record.value)
         return self._acknowledged.progress(range(self._cluster.partitions("journal")), groups)
 
@@ -145,7 +145,8 @@ class ControlClient:
         return GroupProgress(members, settled=found.state == ConsumerGroupState.STABLE)
 
     def _raise_if_refused(self, deadline: float) -> None:
-        told = refusal_in(self._topic_tails[DEAD_LETTERS].new_records(deadline), self._offset)
+        letters = self._news[DEAD_LETTERS].read(lambda: time.monotonic() > deadline)
+        told = refusal_in(letters, self._offset)
         if told is not None:
             raise CommandRefused(told)
 
@@ -158,35 +159,6 @@ class ControlClient:
     def _is_taken(self) -> bool:
         """Whether govern has carried the command out, or refused it."""
         return (group_position(self._admin, self._settings, "govern", CONTROL) or 0) > self._offset
-
-
-class TopicTail:
-    """Tail of a topic: what was written since its creation here, or `from_start` on."""
-
-    def __init__(self, cluster: KafkaCluster, topic: str, *, from_start: bool = False) -> None:
-        self._cluster = cluster
-        self._topic = topic
-        self._next = {} if from_start else {number: end for number, (_, end) in cluster.ends(topic).items()}
-        self._ends: Mapping[int, int] = dict(self._next)
-
-    def new_records(self, deadline: float) -> list[Record]:
-        """Committed records not seen before. A transaction that stays open is not waited for beyond `deadline`."""
-        ends = {number: end for number, (_, end) in self._cluster.ends(self._topic).items()}
-        records: list[Record] = []
-
-        def is_late() -> bool:
-            return time.monotonic() > deadline
-
-        for number, end in ends.items():
-            # A scan opens a consumer: not where nothing was written.
-            if end == self._ends.get(number, 0):
-                continue
-            start = self._next.get(number, 0)
-            found = list(self._cluster.scan(self._topic, number, start, stop=is_late))
-            self._next[number] = found[-1].offset + 1 if found else start
-            records += found
-        self._ends = ends
-        return records
 
 
 def _send(producer: Producer, topic: str, value: bytes) -> int:

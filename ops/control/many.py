@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from refrain.ops.control.client import ACKNOWLEDGEMENTS, DEAD_LETTERS, SEND_S, TopicTail, control_producer
+from refrain.ops.cluster.new_records import NewRecords
+from refrain.ops.control.client import ACKNOWLEDGEMENTS, DEAD_LETTERS, SEND_S, control_producer
 from refrain.ops.control.refused import CONTROL
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.control import Given
@@ -29,7 +30,7 @@ class ManyCommands:
 
     def __init__(self, settings: Settings, cluster: KafkaCluster) -> None:
         self._settings = settings
-        self._tails = {topic: TopicTail(cluster, topic) for topic in (DEAD_LETTERS, ACKNOWLEDGEMENTS)}
+        self._news = {topic: NewRecords(cluster, topic) for topic in (DEAD_LETTERS, ACKNOWLEDGEMENTS)}
         self._last: dict[int, int] = {}
         """By shard: the version of the last command to it."""
         self._versions: set[int] = set()
@@ -81,12 +82,15 @@ class ManyCommands:
         return version in self._refused or self._acknowledged.get(self._shard_of[version], -1) >= version
 
     def _poll(self, until_s: float) -> None:
-        for record in self._tails[DEAD_LETTERS].new_records(until_s):
+        def is_late() -> bool:
+            return time.monotonic() > until_s
+
+        for record in self._news[DEAD_LETTERS].read(is_late):
             said = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
             offset = said.get(HEADER_OFFSET, "")
             if said.get(HEADER_TOPIC) == CONTROL and offset.isdecimal() and int(offset) in self._versions:
                 self._refused[int(offset)] = said.get(HEADER_REASON, "no reason is given")
-        for record in self._tails[ACKNOWLEDGEMENTS].new_records(until_s):
+        for record in self._news[ACKNOWLEDGEMENTS].read(is_late):
             try:
                 said_of = Acknowledgement.decode(record.value or b"")
             except ValueError:

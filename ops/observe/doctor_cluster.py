@@ -84,6 +84,7 @@ def checks(brokers: Brokers, settings: Settings) -> dict[str, Callable[[], list[
         "dead letters": partial(dead_letters, cluster),
         "model calls": partial(model_calls, cluster),
     }
+    looks["positions"] = partial(positions, admin, cluster, settings)
     for group, named in GROUPS.items():
         read = settings.classify.request_topics if group == "classify" else (named,)
         for topic in read:
@@ -205,6 +206,21 @@ def lag(admin: AdminClient, cluster: Cluster, settings: Settings, group: str, to
 
     found = behind(admin, settings, group, topic, cluster.ends)
     return lag_findings(settings, group, topic, found, time_of_day.now_ms())
+
+
+def positions(admin: AdminClient, cluster: Cluster, settings: Settings) -> list[Finding]:
+    """Were the positions of the groups committed by workers, and of the topics that are there?"""
+    from refrain.ops.cluster.lag import notes_of
+    from refrain.ops.observe.position_findings import position_findings
+    from refrain.schemas.topics import GROUPS
+
+    read = [
+        (group, topic, cluster.partitions(topic))
+        for group, named in GROUPS.items()
+        for topic in (settings.classify.request_topics if group == "classify" else (named,))
+    ]
+    notes = notes_of(admin, settings, read)
+    return position_findings(notes, cluster.topic_id("journal"), cluster.topic_id("documents"), time_of_day.now_ms())
 
 
 def shards(cluster: Cluster) -> list[Finding]:

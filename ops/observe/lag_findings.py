@@ -8,10 +8,7 @@ from refrain.ops.observe.findings import Finding
 from refrain.ops.terminal import output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from refrain.ops.cluster.lag import Behind, LostPosition, Stranger
-    from refrain.streams.kafka.incarnation import SetByHand
     from refrain.streams.settings import Settings
 
 CHECK = "lag"
@@ -28,8 +25,6 @@ def lag_findings(settings: Settings, group: str, topic: str, found: Behind, now_
     rows = [_lost(group, topic, each) for each in found.lost]
     if group != CONNECTOR:
         rows += [_stranger(group, topic, each) for each in found.strangers]
-    if found.by_hand:
-        rows.append(_set_by_hand(group, topic, found.by_hand, now_ms))
     seen = f"{group}: {output.counted(found.records, 'record')} behind, {output.counted(found.members, 'member')}"
     waited_ms = 0 if found.oldest_ms is None or not found.records else max(0, now_ms - found.oldest_ms)
     if waited_ms:
@@ -61,17 +56,6 @@ def _lost(group: str, topic: str, lost: LostPosition) -> Finding:
     gone = output.counted(lost.first - lost.position, "offset")
     do = "see `refrain shards list`" if topic == "journal" else "they are lost: give the topic a longer retention"
     return Finding(CHECK, "fail", f"{where}, which begins at {lost.first}: {gone} that nobody read are gone", do)
-
-
-def _set_by_hand(group: str, topic: str, found: Sequence[tuple[int, SetByHand]], now_ms: int) -> Finding:
-    """A group that went on from where somebody told it to: perhaps records were left out."""
-    ago = output.span(max(0, now_ms - max(each.at_ms for _, each in found)))
-    places = ", ".join(f"{partition} at {each.offset}" for partition, each in found)
-    seen = (
-        f"{group} was set by hand, or by an older version, {ago} ago: in {topic} it went on in partition {places};"
-        " what that left out is not read"
-    )
-    return Finding(CHECK, "warn", seen, f"to read it: stop `{group}`, set it back, start it; see the handbook")
 
 
 def _stranger(group: str, topic: str, stranger: Stranger) -> Finding:

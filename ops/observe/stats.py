@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refrain.ops.cluster.new_records import NewRecords
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 from refrain.streams import time_of_day
@@ -74,9 +75,9 @@ class StatsReports:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._shards = cluster.partitions("journal")
-        self._next = 0
-        self._end = -1
         self._latest: dict[int, ShardStats] = {}
+        # What another topic told is of this one no more.
+        self._news = NewRecords(cluster, STATS, from_start=True, anew=self._latest.clear)
 
     def summary(self, category: str | None) -> Summary:
         """Summary of the latest reports of all shards. Raises WrongSetup or ClusterFailed."""
@@ -98,13 +99,7 @@ class StatsReports:
 
         from refrain.schemas.stats import ShardStats
 
-        _, end = self._cluster.ends(STATS).get(0, (0, 0))
-        if end == self._end:
-            return
-        last: dict[bytes | None, bytes | None] = {}
-        for record in self._cluster.scan(STATS, 0, self._next):
-            self._next = record.offset + 1
-            last[record.key] = record.value
+        last = {record.key: record.value for record in self._news.read()}
         for value in last.values():
             try:
                 report = ShardStats.decode(value or b"")
@@ -112,7 +107,6 @@ class StatsReports:
                 # Of a worker of another version: its shard counts as missing, or as what it last said.
                 continue
             self._latest[report.partition] = report
-        self._end = end
 
 
 def _watch(reports: StatsReports, category: str | None, as_json: bool) -> None:

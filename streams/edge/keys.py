@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from refrain.schemas.base import Millis, Name
+from refrain.schemas.base import Millis, Name, Strict
 from refrain.streams.edge.file_mark import file_mark
 from refrain.streams.errors import BadInput, WrongSetup, WrongValue
 from refrain.streams.messaging.key_file import load_or_make
@@ -43,10 +43,8 @@ _PURPOSE = b"refrain.edge-key.1"
 logger = logging.getLogger(__name__)
 
 
-class ApiKey(BaseModel):
+class ApiKey(Strict):
     """A key as the file keeps it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     tenant: Name

@@ -36,6 +36,7 @@ from refrain.streams.kafka.config import (
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.expiring_producer import ExpiringProducer
 from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure_of, forbidden
+from refrain.streams.kafka.incarnation import Incarnation, safe_id
 from refrain.streams.kafka.interface import RebalanceListener, Record, Span, Target, Wanted, cluster_name
 from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.kafka.outages import Outages
@@ -115,7 +116,7 @@ class KafkaCluster:
             listener,
             from_start,
             self._outages,
-            describe=lambda: self._described(topic),
+            describe=lambda: self.described(topic),
             instance=instance,
         )
 
@@ -124,12 +125,17 @@ class KafkaCluster:
     ) -> Iterator[Record]:
         first = self._offsets(topic, {partition: OFFSET_BEGINNING})[partition]
         spans = {partition: Span(max(start, first), self.end(topic, partition))}
-        return read_spans(self._reading(), topic, self.name(topic), spans, None, stop, raw_fetch(self._settings))
+        return self._read_spans(topic, spans, None, stop)
 
     def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
-        return read_spans(
-            self._reading(), topic, self.name(topic), spans, wanted, lambda: False, raw_fetch(self._settings)
-        )
+        return self._read_spans(topic, spans, wanted, lambda: False)
+
+    def _read_spans(
+        self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None, stop: Callable[[], bool]
+    ) -> Iterator[Record]:
+        name, reading, fetch = self.name(topic), self._reading(), raw_fetch(self._settings)
+        incarnation = Incarnation(name, lambda: self.described(topic))
+        return read_spans(reading, topic, name, spans, wanted, stop, fetch, incarnation)
 
     def reader(self, topic: str) -> KafkaReader:
         return KafkaReader(self._base, self._settings, topic, raw_fetch(self._settings))
@@ -151,7 +157,7 @@ class KafkaCluster:
             name,
             raw_fetch(self._settings),
             of_all=[topic for topic, wanted in places.items() if wanted is None],
-            describe=self._described,
+            describe=self.described,
             partitions=self.partitions,
         )
 
@@ -185,8 +191,7 @@ class KafkaCluster:
         return len(found.partitions)
 
     def topic_id(self, topic: str) -> str:
-        # As Kafka's own tools write it: safe in file names and in ids.
-        return str(self._describe(topic).topic_id).replace("+", "-").replace("/", "_")
+        return safe_id(self._describe(topic).topic_id)
 
     def tombstones_ms(self, topic: str) -> int:
         resource = ConfigResource(ResourceType.TOPIC, self.name(topic))
@@ -223,13 +228,14 @@ class KafkaCluster:
                     raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
         return found
 
-    def _described(self, topic: str) -> Future[Any]:
+    def described(self, topic: str) -> Future[Any]:
+        """Ask for the description of a topic, with its id. Waits for nothing."""
         name = self.name(topic)
         return self._admin.describe_topics(TopicCollection([name]), request_timeout=ADMIN_TIMEOUT_S)[name]
 
     def _describe(self, topic: str) -> Any:
         try:
-            return self._described(topic).result()
+            return self.described(topic).result()
         except KafkaException as problem:
             raise self._failed(problem.args[0], topic, "describing") from problem
 

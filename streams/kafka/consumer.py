@@ -15,8 +15,8 @@ from refrain.streams.errors import ClusterFailed, OffsetLost, Rebalanced, Unansw
 from refrain.streams.kafka.config import max_poll_interval_ms
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
 from refrain.streams.kafka.damage import SILENT_S
-from refrain.streams.kafka.faults import CUT_CODES, failure_of, raise_unless_recovering
-from refrain.streams.kafka.incarnation import Describe, Incarnation, own
+from refrain.streams.kafka.faults import CUT_CODES, MISSING_CODES, failure_of, raise_unless_recovering
+from refrain.streams.kafka.incarnation import Describe, Incarnation, TopicMadeAnew, own
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from refrain.streams.kafka.offsets import Place, committed_offsets
 from refrain.streams.kafka.outages import Outages
@@ -116,6 +116,13 @@ class KafkaConsumer:
         )
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        try:
+            return self._poll(max_records, timeout_s)
+        except TopicMadeAnew:
+            self._tell_anew()
+            raise
+
+    def _poll(self, max_records: int, timeout_s: float) -> list[Record]:
         self._incarnation.look()
         self._raise_cut()
         records = self._read(timeout_s if self._turns.is_idle else 0.0)
@@ -200,6 +207,10 @@ class KafkaConsumer:
                 f"another worker reads {self._name} as the static member {self._instance}: give each a state_dir of its"
                 f" own, no copy of another's; {error.str()}"
             )
+        if error.code() in MISSING_CODES:
+            # It may be back by now: then what ends this worker is that it is another one.
+            with suppress(Unanswered):
+                self._incarnation.ask()
         raise_unless_recovering(error, f"reading {self._name}")
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._is_away = True
@@ -222,7 +233,7 @@ class KafkaConsumer:
         if not offsets:
             return
         try:
-            self._commit(offsets)
+            self._commit(self._incarnation.signed(offsets))
         except Unanswered as problem:
             self._committing.failed(problem)
             raise
@@ -230,8 +241,7 @@ class KafkaConsumer:
 
     def _commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         try:
-            mine = self._incarnation.signed(offsets)
-            done = self.consumer.commit(offsets=topic_partitions(self._name, mine), asynchronous=False)
+            done = self.consumer.commit(offsets=topic_partitions(self._name, offsets), asynchronous=False)
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"committing offsets of {self._name}") from problem
         for each in done:
@@ -309,6 +319,8 @@ class KafkaConsumer:
             # The owner seeks before it reads; until then the partition is paused and its offset moot. A number: the
             # answer to a question for the first offset may come after the owner's, and the client would go there.
             partitions = [TopicPartition(p.topic, p.partition, 0) for p in partitions]
+            # He hears what was committed of this topic alone.
+            self._outages.ask_again(f"which topic {self._name} is there", self._incarnation.ask)
         elif partitions:
             others = self._outages.ask_again(
                 f"which topic {self._name} is there", lambda: self._of_others([each.partition for each in partitions])
@@ -321,12 +333,21 @@ class KafkaConsumer:
         if not self._from_start and partitions:
             self.pause([each.partition for each in partitions])
             self._adrift.update(each.partition for each in partitions)
-        if by_hand := self._incarnation.untold():
-            # Told at once: perhaps nothing comes that would be committed. What it does not take is told with the next.
-            with suppress(ClusterFailed):
-                self._commit(by_hand)
+        # Told at once: perhaps nothing comes that would be committed. What it does not take is told with the next.
+        self._tell(self._incarnation.signed(self._incarnation.untold()))
         if self._listener is not None:
             self._listener.assigned([each.partition for each in partitions])
+
+    def _tell_anew(self) -> None:
+        """Commit that the topic was made anew: with the one before, the broker deletes what was committed of it."""
+        if self._from_start:
+            self._tell(self._incarnation.of_the_new_one(self.assignment(), time_of_day.now_ms()))
+
+    def _tell(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
+        """Commit signed offsets for the sake of what their signs tell, as far as that goes."""
+        if offsets:
+            with suppress(ClusterFailed):
+                self._commit(offsets)
 
     def _of_others(self, partitions: Sequence[int]) -> Collection[int]:
         """The partitions whose offsets were committed of another incarnation of the topic."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from refrain.streams.kafka.interface import OffsetAndMetadata
 
 LOOK_EVERY_S = 2.0
 TOLD_MS = 86_400_000
-"""How long commits tell that an offset was set by hand."""
+"""How long commits tell that an offset was set by hand, or that the topic was made anew."""
 _SIGN, _NOTE, _END = "@", "!", ";"
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,11 @@ class Incarnation:
         self._asked: Future[Any] | None = None
         self.id = ""
         """The topic's id, empty while it is not known."""
+        self._found = ""
+        """The id of the one that has taken its place."""
         self._by_hand: dict[int, SetByHand] = {}
+        self._anew_ms: dict[int, int] = {}
+        """By partition: when it was found that the topic before it is gone (ms)."""
         self._untold: dict[int, OffsetAndMetadata] = {}
 
     def ask(self) -> None:
@@ -79,11 +83,16 @@ class Incarnation:
     def begin(self, kept: Mapping[int, OffsetAndMetadata], now_ms: int) -> Collection[int]:
         """Begin with what was committed of partitions that have come; those whose offsets are of another incarnation.
 
-        What was set by hand is logged, and told by the commits of a day.
+        What was set by hand is logged. That, and that the topic was made anew, is told by the commits of a day.
         """
         others = kept.keys() - own(kept, self.id).keys()
         for partition, one in kept.items():
             self._by_hand.pop(partition, None)
+            self._anew_ms.pop(partition, None)
+            if partition in others:
+                self._anew_ms[partition] = now_ms
+                self._untold[partition] = OffsetAndMetadata(0)
+                continue
             sign, rest = read_sign(one.metadata)
             if sign is None and self.id and not rest:
                 self._by_hand[partition] = SetByHand(one.next_offset, now_ms)
@@ -91,13 +100,19 @@ class Incarnation:
                 logger.warning("%s[%d] is read from %d on, where no worker had committed: it was set by hand, or by an"
                                " older version", self._name, partition, one.next_offset)  # fmt: skip
                 continue
-            found = None if sign is None or partition in others else sign.by_hand
+            found = None if sign is None else sign.by_hand
             if found is not None and now_ms - found.at_ms < TOLD_MS:
                 self._by_hand[partition] = found
+            if sign is not None and sign.anew_ms is not None and now_ms - sign.anew_ms < TOLD_MS:
+                self._anew_ms[partition] = sign.anew_ms
         return others
 
+    def of_the_new_one(self, partitions: Iterable[int], now_ms: int) -> dict[int, OffsetAndMetadata]:
+        """What tells that the topic was made anew, once that is known: to be committed as it is."""
+        return {partition: OffsetAndMetadata(0, str(Sign(self._found, None, now_ms))) for partition in partitions}
+
     def untold(self) -> dict[int, OffsetAndMetadata]:
-        """What was set by hand and is not told by a commit yet; asked once."""
+        """What is to be told and is not told by a commit yet; asked once."""
         told, self._untold = self._untold, {}
         return told
 
@@ -106,9 +121,12 @@ class Incarnation:
         if not self.id:
             return dict(offsets)
         return {
-            partition: kept._replace(metadata=f"{Sign(self.id, self._by_hand.get(partition))}{kept.metadata}")
+            partition: kept._replace(metadata=f"{self._sign(partition)}{kept.metadata}")
             for partition, kept in offsets.items()
         }
+
+    def _sign(self, partition: int) -> Sign:
+        return Sign(self.id, self._by_hand.get(partition), self._anew_ms.get(partition))
 
     def _take(self, described: Future[Any]) -> None:
         try:
@@ -119,15 +137,16 @@ class Incarnation:
                 return
             raise failure_of(error, f"describing topic {self._name}") from problem
         if self.id and found != self.id:
+            self._found = found
             raise TopicMadeAnew(self._name)
         self.id = found
 
 
 class TopicMadeAnew(ClusterFailed):
-    """The topic that a worker began with is gone, and another one has its name."""
+    """The topic that somebody began with is gone, and another one has its name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"topic {name} was deleted and made anew, with all that was in it: this worker begins again")
+        super().__init__(f"topic {name} was deleted and made anew, with all that was in it: who reads it begins again")
 
 
 def partition_gone(name: str, partition: int, count: int) -> ClusterFailed:
@@ -151,10 +170,16 @@ class Sign(NamedTuple):
     topic_id: str
     by_hand: SetByHand | None = None
     """Where the group went on from what was set by hand, lately."""
+    anew_ms: int | None = None
+    """When a worker found, lately, that the topic before this one is gone."""
 
     def __str__(self) -> str:
-        note = "" if self.by_hand is None else f"{_NOTE}{self.by_hand.offset}{_NOTE}{self.by_hand.at_ms}"
-        return f"{_SIGN}{self.topic_id}{note}{_END}"
+        notes: list[object] = [self.topic_id]
+        if self.by_hand is not None:
+            notes += self.by_hand
+        if self.anew_ms is not None:
+            notes += [*([] if self.by_hand else ["", ""]), self.anew_ms]
+        return f"{_SIGN}{_NOTE.join(map(str, notes))}{_END}"
 
 
 def read_sign(metadata: str) -> tuple[Sign | None, str]:
@@ -162,10 +187,15 @@ def read_sign(metadata: str) -> tuple[Sign | None, str]:
     sign, end, rest = metadata.partition(_END)
     if not end or not sign.startswith(_SIGN):
         return None, metadata
-    topic_id, *note = sign.removeprefix(_SIGN).split(_NOTE)
-    if len(note) == 2 and all(each.isdecimal() for each in note):
-        return Sign(topic_id, SetByHand(int(note[0]), int(note[1]))), rest
-    return Sign(topic_id), rest
+    topic_id, *notes = sign.removeprefix(_SIGN).split(_NOTE)
+    offset, at_ms, anew_ms = (int(each) if each.isdecimal() else None for each in (*notes, "", "", "")[:3])
+    by_hand = None if offset is None or at_ms is None else SetByHand(offset, at_ms)
+    return Sign(topic_id, by_hand, anew_ms), rest
+
+
+def safe_id(topic_id: object) -> str:
+    """A topic id as Kafka's own tools write it: safe in file names and in ids."""
+    return str(topic_id).replace("+", "-").replace("/", "_")
 
 
 def own(offsets: Mapping[int, OffsetAndMetadata], topic_id: str) -> dict[int, OffsetAndMetadata]:

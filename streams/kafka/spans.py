@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer as ConfluentConsumer
 from confluent_kafka import KafkaError, Message, TopicPartition
 
+from refrain.streams.errors import OffsetLost, Unanswered
 from refrain.streams.kafka.convert import int_of, record_of
 from refrain.streams.kafka.faults import raise_unless_recovering
+from refrain.streams.kafka.incarnation import Incarnation
 from refrain.streams.kafka.interface import Record, Span, Wanted
 from refrain.streams.kafka.passing import Passing, assigned
 from refrain.streams.kafka.raw_fetch import Fetch
@@ -26,11 +29,15 @@ def read_spans(
     wanted: Wanted | None,
     stop: Callable[[], bool],
     fetch: Fetch,
+    incarnation: Incarnation | None = None,
 ) -> Iterator[Record]:
     """The committed records of the spans; those of a partition in their order, those of several mixed.
 
     For each batch that nobody can read there is a record with a `flaw`, where all are wanted. `fetch` looks at such
     batches.
+
+    Of a topic that is deleted and made anew meanwhile the client may give nothing for ever, or records of the new one:
+    what `incarnation` tells of it ends the reading (TopicMadeAnew).
 
     `reading` are the properties of a client that reads without a group, `name` is the topic's on the cluster. No record
     is made of what is not `wanted` (None: all). Ends early when `stop` says so.
@@ -52,6 +59,8 @@ def read_spans(
         passing = assigned(consumer, {name: topic}, fetch, places)
         while left and not stop():
             ends = {(name, partition): end for partition, end in left.items()}
+            if incarnation is not None:
+                incarnation.look()
             heard = passing.hear(consumer.consume(BATCH, WAIT_S), ends)
             for message in heard.messages:
                 if _is_record(message, name) and _is_within(message, left):
@@ -62,6 +71,14 @@ def read_spans(
             if wanted is None:
                 yield from (record for record in heard.flawed if record.offset < left.get(record.partition, 0))
             _drop_finished(consumer, passing, name, left)
+        if incarnation is not None and incarnation.id:
+            # It was long enough for an answer: what was read last is of the same topic.
+            with suppress(Unanswered):
+                incarnation.ask()
+    except OffsetLost:
+        if incarnation is not None:
+            incarnation.ask()
+        raise
     finally:
         consumer.close()
 

@@ -27,6 +27,8 @@ REPLY_FRESH_S = 10.0
 """The same of a client's reply topic: it may be gone at any time, and what is sent then holds others up."""
 MISSING_S = 5.0
 """How long a topic is taken to be missing, and how long after a failed lookup the next one comes."""
+OWN_MISSING_S = 0.5
+"""The same of a topic of the table: it is on its way back, and what is not sent meanwhile is lost."""
 UNCHECKED = "documents"
 """Most of what lookup writes: the fold bounds it, and lookup looks at the topic when it starts."""
 TOPICS_MAX = 1_000
@@ -165,8 +167,8 @@ class Targets:
         now_s = self._elapsed_s()
         for topic in topics:
             target = found.get(topic)
-            fresh_s = FRESH_S if topic in BY_NAME else REPLY_FRESH_S
-            self._known.put(topic, _Known(target, now_s + (MISSING_S if target is None else fresh_s)))
+            fresh_s, missing_s = (FRESH_S, OWN_MISSING_S) if topic in BY_NAME else (REPLY_FRESH_S, MISSING_S)
+            self._known.put(topic, _Known(target, now_s + (missing_s if target is None else fresh_s)))
             if target is not None:
                 self._refused.discard(topic)
             self._note_tight(topic, target)

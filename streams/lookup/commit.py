@@ -15,6 +15,7 @@ from typing import NamedTuple
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import Aborted, Rebalanced, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Consumer, EndOffsets, OffsetAndMetadata, Outgoing, TransactionalProducer
+from refrain.streams.lookup.documents import Documents
 from refrain.streams.lookup.metrics import LookupMetrics, show
 from refrain.streams.lookup.reports import CommitReports, ShardReport
 from refrain.streams.lookup.stopped import PassedPart, StoppedShards
@@ -57,10 +58,12 @@ class Commits:
         now_ms: Callable[[], int],
         reports: CommitReports,
         stopped: StoppedShards,
+        documents: Documents,
         alive: Callable[[], object] = lambda: None,
     ) -> None:
         """`alive` is called every second while a transaction is waited for."""
         self._stopped = stopped
+        self._documents = documents
         self._producer = producer
         self._consumer = consumer
         self._executor = executor
@@ -77,6 +80,7 @@ class Commits:
     def add(self, shard: Shard) -> None:
         """Start to commit a shard that is folded here from now on; all of it is committed so far."""
         self._committed[shard.partition] = shard.next_offset
+        self._documents.restored(shard.partition)
         self._reports.add(shard)
 
     def remove(self, partition: int) -> None:
@@ -94,10 +98,11 @@ class Commits:
         """
         if self._open is not None:
             return
+        again = self._documents.write_again(shards, self.failed)
         moved = {
             p: shard
             for p, shard in shards.items()
-            if shard.next_offset != self._committed.get(p) or self._reports.is_due(shard)
+            if p in again or shard.next_offset != self._committed.get(p) or self._reports.is_due(shard)
         }
         if not moved and not self._stopped.are_moved:
             return
@@ -112,8 +117,8 @@ class Commits:
         }
         passed = self._stopped.parts()
         changes = {p: part.shard.begin_commit() for p, part in parts.items()}
-        offsets = {p: OffsetAndMetadata(part.next_offset) for p, part in parts.items()}
-        offsets |= {p: OffsetAndMetadata(part.position) for p, part in passed.items()}
+        offsets = {p: OffsetAndMetadata(part.next_offset, self._documents.of(p)) for p, part in parts.items()}
+        offsets |= {p: OffsetAndMetadata(part.position, self._documents.of(p)) for p, part in passed.items()}
 
         def transact() -> EndOffsets:
             records = [
@@ -137,7 +142,9 @@ class Commits:
                 for decision in part.decisions
             ]
             records += [record for part in parts.values() for record in part.report.records]
-            return self._producer.transact(records, member, offsets)
+            ends = self._producer.transact(records, member, offsets)
+            self._documents.look()
+            return ends
 
         self._open = _OpenTransaction(parts, passed, self._executor.submit(transact), time.perf_counter())
 

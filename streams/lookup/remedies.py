@@ -10,6 +10,7 @@ REMEDIES: dict[StopReason, str] = {
     StopReason.STORE_DAMAGED: "look at the disk, then refrain shards recover {} --from-documents",
     StopReason.STORE_UNUSABLE: "make room on the disk of state_dir, and let this user write there",
     StopReason.DOCUMENTS_DAMAGED: "refrain shards recover {} --empty",
+    StopReason.DOCUMENTS_LOST: "refrain shards recover {} --empty",
     StopReason.STATE_BROKEN: "refrain shards recover {} --from-documents, and if that does not help --empty",
 }
 """What mends a shard, by why it is stopped."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from refrain.schemas.documents import Skip
 from refrain.streams.errors import ChangelogDamaged, RestoreAbandoned, RowDamaged, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster
+from refrain.streams.lookup.documents import Documents
 from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.shard.columns import META_KEY, SKIPS
 from refrain.streams.shard.index.hnsw import SavedGraph
@@ -223,6 +224,7 @@ class Restorer:
         open_store: OpenStore,
         metrics: LookupMetrics,
         now_ms: Callable[[], int],
+        documents: Documents,
         shelf: Shelf | None = None,
     ) -> None:
         """`incarnation` is the journal's; `open_store` gives the local store of a partition.
@@ -234,6 +236,7 @@ class Restorer:
         self._open_store = open_store
         self._metrics = metrics
         self._now_ms = now_ms
+        self._documents = documents
         self._shelf = shelf
         self._restoring: dict[int, PendingRestore] = {}
         self._abandoned: dict[int, Future[Restored]] = {}
@@ -306,6 +309,7 @@ class Restorer:
         return Restored(partition, shard, None, shard.skips)
 
     def _restored(self, partition: int, stop: Callable[[], bool], how: Beginning) -> Shard:
+        self._documents.check(partition, empty=how.empty_at is not None)
         store = self._open_store(partition)
         try:
             if how.is_fresh or how.empty_at is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from refrain.schemas.base import RecoveryWay
 from refrain.schemas.journal import RecoveryOrdered
 from refrain.schemas.stats import Stopped, StopReason
-from refrain.streams.errors import ChangelogDamaged, StoreDamaged, StoreUnusable
+from refrain.streams.errors import ChangelogDamaged, ChangelogLost, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster, Consumer, Outgoing
 from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.lookup.remedies import remedy
@@ -94,7 +94,9 @@ class Stopping:
             return self._restorer.begin(partition, Beginning(is_fresh=True))
         position = self._position(partition)
         reason, offset = StopReason.STORE_DAMAGED, position
-        if isinstance(failure, ChangelogDamaged):
+        if isinstance(failure, ChangelogLost):
+            reason = StopReason.DOCUMENTS_LOST
+        elif isinstance(failure, ChangelogDamaged):
             reason, offset = StopReason.DOCUMENTS_DAMAGED, failure.offset
         elif isinstance(failure, StoreUnusable):
             reason = StopReason.STORE_UNUSABLE

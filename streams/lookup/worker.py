@@ -40,6 +40,7 @@ from refrain.streams.errors import (
 from refrain.streams.kafka.config import BATCH_BYTES_MAX
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.commit import Commits
+from refrain.streams.lookup.documents import Documents
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
 from refrain.streams.lookup.request_times import RequestTimes
@@ -72,6 +73,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
 SWITCH_S = 0.0005
+PARTS_MAX = 1_000
+"""Parts of the state of all shards that are written again before a worker gives them away."""
 NAME = "lookup"
 ROOM = {
     "journal": JOURNAL_BYTES_MAX,
@@ -115,7 +118,8 @@ class LookupWorker:
         self._incarnation = incarnation = check_journal(cluster)
         self._shards = shards = cluster.partitions("journal")
         self._cluster = cluster
-        self._restorer = Restorer(cluster, incarnation, open_store, self._metrics, now_ms, shelf)
+        self._documents = Documents(cluster, elapsed_s)
+        self._restorer = Restorer(cluster, incarnation, open_store, self._metrics, now_ms, self._documents, shelf)
         self.shards: dict[int, Shard] = {}
         self.stopped = StoppedShards(shards, incarnation, self._settings.stopped_pass_after_ms, now_ms)
         self._progress = progress or Progress(None, shards)
@@ -146,6 +150,7 @@ class LookupWorker:
             now_ms,
             self._reports,
             self.stopped,
+            self._documents,
             alive,
         )
 
@@ -232,9 +237,20 @@ class LookupWorker:
         self._commits.begin(self.shards)
         self._commits.settle(wait=True)
 
+    def _commit_all(self) -> None:
+        """Commit, also what is left to be written again to a topic that was made anew: another owner does not have it.
+
+        After a rebalance nothing is taken any more, and that is left.
+        """
+        self.commit()
+        for _ in range(PARTS_MAX):
+            if not self._documents.is_behind(self.shards):
+                break
+            self.commit()
+
     def close(self) -> None:
         """Commit, leave the group, close the stores."""
-        self.commit()
+        self._commit_all()
         self._consumer.close()
         self._drop(list(self.shards))
         self._restorer.close()
@@ -253,12 +269,14 @@ class LookupWorker:
             raise WrongSetup(repartitioned(max(partitions) + 1, self._shards))
         self.joined = True
         self._progress.assigned(partitions)
+        known = self._consumer.committed(partitions)
         for partition in partitions:
+            self._documents.assigned(partition, known[partition].metadata if partition in known else "")
             self._restorer.begin(partition)
 
     def revoked(self, partitions: Sequence[int]) -> None:
         """Commit while the partitions are still ours, then close their shards."""
-        self.commit()
+        self._commit_all()
         self._drop(partitions)
 
     def lost(self, partitions: Sequence[int]) -> None:

@@ -6,25 +6,19 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from refrain.schemas.base import Natural, Strict
 from refrain.streams.errors import SnapshotUnusable
 
 MANIFEST = "manifest.json"
 MANIFEST_BYTES_MAX = 64_000_000
 """Of a shard with 20,000 large tables."""
 VERSION = 1
-Natural = Annotated[int, Field(ge=0, lt=2**63)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Part(BaseModel):
-    """A part of a manifest: nothing unknown stands in it, and nothing of it changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class File(Part):
+class File(Strict):
     """A file of a snapshot."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,99}$")]
@@ -32,7 +26,7 @@ class File(Part):
     sha256: Sha256
 
 
-class Graph(Part):
+class Graph(Strict):
     """The HNSW of one namespace: a file of hnswlib, and one of the entries' ids (int64, little-endian) by label."""
 
     namespace: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -41,14 +35,14 @@ class Graph(Part):
     ids: File
 
 
-class Topics(Part):
+class Topics(Strict):
     """Topic ids: the logs that the state is of."""
 
     journal: str
     documents: str
 
 
-class Manifest(Part):
+class Manifest(Strict):
     """What a snapshot is of."""
 
     v: Literal[1] = 1

@@ -8,11 +8,11 @@ import json
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from refrain.ops.audit.seal.chain import DIGEST_BYTES, PRINT_BYTES, Place
+from refrain.schemas.base import Natural, Strict
 
-Natural = Annotated[int, Field(ge=0, lt=2**63)]
 Hex = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * DIGEST_BYTES}}}$")]
 Run = tuple[Natural, Annotated[int, Field(ge=1, lt=2**32)]]
 """Offsets without a gap: the first, and how many."""
@@ -22,13 +22,7 @@ TOPICS = ("journal", "control", "decisions")
 """The topics that are sealed: what the others hold follows from them."""
 
 
-class Part(BaseModel):
-    """A part of a seal: nothing unknown stands in it, and nothing of it changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class Rung(Part):
+class Rung(Strict):
     """A step of a log's ladder: records, and the chain's link after the last of them."""
 
     offsets: tuple[Run, ...] = Field(min_length=1)
@@ -73,7 +67,7 @@ class Rung(Part):
         return self
 
 
-class SealedLog(Part):
+class SealedLog(Strict):
     """A partition of a topic as it was: its records from `first` up to `end`, by a ladder of digests."""
 
     topic: str
@@ -98,7 +92,7 @@ class SealedLog(Part):
         return self
 
 
-class SealedState(Part):
+class SealedState(Strict):
     """State of a shard that was folded from its journal's first record."""
 
     offset: Natural
@@ -107,7 +101,7 @@ class SealedState(Part):
     """Digest of its store (`refrain.streams.store.interface.digest`)."""
 
 
-class SealedPartition(Part):
+class SealedPartition(Strict):
     """A shard: its journal, its decisions, and its state."""
 
     journal: SealedLog
@@ -124,14 +118,14 @@ class SealedPartition(Part):
         return self
 
 
-class SealedTopic(Part):
+class SealedTopic(Strict):
     """Which topic it was."""
 
     id: str
     partitions: Natural
 
 
-class Seal(Part):
+class Seal(Strict):
     """Proof of what stood in the logs at a moment."""
 
     v: Literal[1] = 1

@@ -232,7 +232,10 @@ def test_a_cluster_whose_calls_hang_is_told_row_by_row_within_the_deadline(
     for name in ("disk", "files"):
         monkeypatch.setattr(f"refrain.ops.observe.doctor_checks.{name}", tells)
 
-    asked = ("controller", "topics", "policy", "shards", "snapshots", "routes", "dead letters", "model calls", *GROUPS)
+    asked = (
+        "controller", "topics", "policy", "shards", "snapshots", "routes", "dead letters", "model calls", "positions",
+        *GROUPS,
+    )  # fmt: skip
     # Beside them the two checks that answer, and the two threads that wait: for all, and for those of the cluster.
     deadline = hung.deadline(8.0, parties=len(asked) + 2 + 2)
     rows = examine(SETTINGS.model_copy(update={"state_dir": tmp_path}), deadline)

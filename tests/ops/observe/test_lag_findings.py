@@ -7,7 +7,6 @@ import pytest
 from refrain.ops.cluster.lag import Behind, LostPosition, Stranger, lost_positions
 from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.lag_findings import LAG_WARN, WAIT_MS_MAX, lag_findings
-from refrain.streams.kafka.incarnation import SetByHand
 from refrain.streams.settings import Settings, Upstream
 
 NOW_MS = 10_000_000
@@ -69,11 +68,3 @@ def test_a_member_that_is_no_worker_is_named_with_what_it_has() -> None:
     assert "rdkafka@10.0.0.7" in first.seen
     assert "2 partitions" in first.seen
     assert [row.state for row in look(Behind(0, 1, strangers=(taken,)), "upstream", "forwards")] == ["ok"]
-
-
-def test_what_was_set_by_hand_is_told_in_one_row_with_how_to_go_back() -> None:
-    by_hand = ((3, SetByHand(40, NOW_MS - 90_000)), (5, SetByHand(0, NOW_MS - 100_000)))
-    (row,) = look(Behind(0, 1, by_hand=by_hand))
-    assert row.state == "warn"
-    assert "in partition 3 at 40, 5 at 0;" in row.seen
-    assert "set it back" in row.do

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from refrain.ops.observe.watch import RecordFilter, check_filter, record_line, s
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.observations import Comparison, NotCompared
 from refrain.schemas.responses import DecisionSummary, Outcome, Problem, Response
+from refrain.streams.kafka.incarnation import LOOK_EVERY_S
 from refrain.streams.settings import Settings
 
 GOLDEN = Path(__file__).parents[2] / "schemas" / "golden"
@@ -153,24 +156,15 @@ OFFSETS = count()
 
 
 class Polls:
-    """A consumer that gives these messages, and then nothing."""
+    """Consumers that give these messages, one after the other, and then nothing; None is a poll that gives none."""
 
-    def __init__(self, *messages: Message) -> None:
+    def __init__(self, *messages: Message | None) -> None:
         self.messages = list(messages)
         self.assigned: list[TopicPartition] = []
-        self.closed = False
+        self.closed = 0
 
-    def list_topics(self, name: str, timeout: float) -> Any:
-        found = SimpleNamespace(error=None, partitions={0: None, 1: None})
-        return SimpleNamespace(topics={name: found})
-
-    def offsets_for_times(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        return [TopicPartition(place.topic, place.partition, place.offset + 1) for place in places]
-
-    def get_watermark_offsets(
-        self, place: TopicPartition, timeout: float | None = None, *, cached: bool = False
-    ) -> tuple[int, int]:
-        return (-1, -1) if cached else (0, 40)
+    def get_watermark_offsets(self, place: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        return (-1, -1)
 
     def assignment(self) -> list[TopicPartition]:
         return self.assigned
@@ -178,11 +172,44 @@ class Polls:
     def assign(self, places: list[TopicPartition]) -> None:
         self.assigned = places
 
+    def position(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition(place.topic, place.partition, -1001) for place in places]
+
     def poll(self, timeout: float) -> Message | None:
         return self.messages.pop(0) if self.messages else None
 
     def close(self) -> None:
-        self.closed = True
+        self.closed += 1
+
+
+class Topics:
+    """A cluster with a topic of two partitions of 40 records, which is made anew when the test says so."""
+
+    def __init__(self, polls: Polls) -> None:
+        self.polls = polls
+        self.id = "first"
+        self.counts = 2
+        self.now_s = 0.0
+
+    def __enter__(self) -> Topics:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def ends(self, topic: str) -> dict[int, tuple[int, int]]:
+        return dict.fromkeys(range(self.counts), (0, 40))
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        return dict.fromkeys(range(self.counts), time_ms + 1)
+
+    def partitions(self, topic: str) -> int:
+        return self.counts
+
+    def described(self, topic: str) -> Future[Any]:
+        told: Future[Any] = Future()
+        told.set_result(SimpleNamespace(topic_id=self.id))
+        return told
 
 
 def at(partition: int, time_ms: int) -> Message:
@@ -194,11 +221,20 @@ def end_of(partition: int) -> Message:
     return Message(FOLLOWED, partition=partition, offset=next(OFFSETS), error=KafkaError(KafkaError._PARTITION_EOF))
 
 
+def following(monkeypatch: pytest.MonkeyPatch, span: Span, polls: Polls) -> tuple[Topics, Iterator[Message]]:
+    """The cluster, and what is followed on it until all polls are over."""
+    topics = Topics(polls)
+    monkeypatch.setattr("refrain.ops.cluster.tail.create_client", lambda make, properties: polls)
+    monkeypatch.setattr("refrain.ops.cluster.tail.reach", lambda settings: None)
+    monkeypatch.setattr("refrain.ops.cluster.tail.KafkaCluster", lambda settings: topics)
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
+    found = follow(Settings(), "decisions", span, stop=lambda: not polls.messages, clock=lambda: topics.now_s)
+    return topics, found
+
+
 def followed(monkeypatch: pytest.MonkeyPatch, span: Span, *messages: Message) -> tuple[list[int], Polls]:
     polls = Polls(*messages)
-    monkeypatch.setattr("refrain.ops.cluster.tail.create_client", lambda make, properties: polls)
-    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
-    found = follow(Settings(), "decisions", span, stop=lambda: not polls.messages)
+    _, found = following(monkeypatch, span, polls)
     return [each.timestamp()[1] for each in found], polls
 
 
@@ -207,7 +243,7 @@ def test_without_following_each_partition_is_read_to_its_end(monkeypatch: pytest
     times, polls = followed(monkeypatch, span, at(0, 1), end_of(0), at(1, 2), end_of(1), at(0, 9))
     assert times == [1, 2]
     assert [place.offset for place in polls.assigned] == [101, 101]
-    assert polls.closed
+    assert polls.closed == 1
 
 
 def test_what_is_later_than_wanted_is_left_out_and_a_past_end_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,3 +256,37 @@ def test_what_is_followed_goes_on_behind_the_end(monkeypatch: pytest.MonkeyPatch
     times, polls = followed(monkeypatch, Span(), at(0, 1), end_of(0), end_of(1), at(0, 2))
     assert times == [1, 2]
     assert [place.offset for place in polls.assigned] == [40, 40]
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 5])
+def test_a_topic_that_is_made_anew_is_followed_from_its_first_record(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, partitions: int
+) -> None:
+    polls = Polls(at(0, 1), at(1, 2), None, None, at(0, 3), None)
+    topics, found = following(monkeypatch, Span(), polls)
+    assert [next(found).timestamp()[1] for _ in range(2)] == [1, 2]
+    assert [(place.partition, place.offset) for place in polls.assigned] == [(0, 40), (1, 40)]
+    topics.id, topics.counts = "second", partitions
+    topics.now_s = LOOK_EVERY_S
+    assert next(found).timestamp()[1] == 3
+    assert [(place.partition, place.offset) for place in polls.assigned] == [(each, 0) for each in range(partitions)]
+    assert "refrain.decisions was deleted and made anew: it is read from its first record" in caplog.text
+
+
+def test_what_is_read_to_its_end_is_read_to_the_end_of_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = Polls(at(0, 1), end_of(0), None, end_of(1), at(0, 3), end_of(0), at(1, 9))
+    topics, found = following(monkeypatch, Span(from_start=True, to_the_end=True), polls)
+    assert next(found).timestamp()[1] == 1
+    topics.id, topics.now_s = "second", LOOK_EVERY_S
+    assert [each.timestamp()[1] for each in found] == [3]
+    assert polls.messages != []
+
+
+def test_a_topic_that_is_gone_is_waited_for_and_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    gone = Message(FOLLOWED, partition=0, offset=0, error=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    times, _ = followed(monkeypatch, Span(), at(0, 1), gone, gone, at(1, 2))
+    assert times == [1, 2]
+    assert caplog.text.count("reading refrain.decisions waits") == 1

@@ -193,7 +193,7 @@ class ClusterContract:
         first.close()
         second = cluster.cluster.consumer(topic, GROUP)
         assert values(poll_until(second, 20)) == [b"%d" % number for number in range(20)]
-        assert second.committed([0, 1]) == {}
+        assert all(kept.next_offset == 0 for kept in second.committed([0, 1]).values())
         second.commit({0: OffsetAndMetadata(3)})
         assert second.committed([0, 1]) == {0: OffsetAndMetadata(3)}
         second.close()

@@ -14,6 +14,7 @@ from refrain.streams.kafka.incarnation import (
     TOLD_MS,
     Incarnation,
     SetByHand,
+    Sign,
     TopicMadeAnew,
     own,
     read_sign,
@@ -122,6 +123,30 @@ def test_offsets_of_another_incarnation_are_told_as_such_and_with_what_was_set_t
     incarnation = Broker().reading()
     others = incarnation.begin({0: OffsetAndMetadata(40, f"@another!40!{NOW_MS};"), 1: OffsetAndMetadata(1)}, NOW_MS)
     assert set(others) == {0}
+    assert incarnation.untold() == {0: OffsetAndMetadata(0), 1: OffsetAndMetadata(1)}
     sign, _ = read_sign(incarnation.signed({0: OffsetAndMetadata(1)})[0].metadata)
-    assert sign is not None
-    assert sign.by_hand is None
+    assert sign == Sign(ID, None, NOW_MS)
+
+
+@pytest.mark.parametrize("by_hand", [None, SetByHand(40, NOW_MS - 1)])
+@pytest.mark.parametrize("anew_ms", [None, NOW_MS - 2])
+@pytest.mark.parametrize("rest", ["", "1:eJw=", "!;@"])
+def test_a_sign_is_read_as_it_was_written(by_hand: SetByHand | None, anew_ms: int | None, rest: str) -> None:
+    sign = Sign(ID, by_hand, anew_ms)
+    assert read_sign(f"{sign}{rest}") == (sign, rest)
+
+
+def test_a_topic_that_was_made_anew_is_told_by_commits_of_a_day() -> None:
+    broker = Broker()
+    before = broker.reading()
+    broker.answer = "another"
+    with pytest.raises(TopicMadeAnew):
+        look_long(before, broker)
+    told = before.of_the_new_one([0, 1], NOW_MS)
+    assert own(told, "another") == {0: OffsetAndMetadata(0), 1: OffsetAndMetadata(0)}
+    assert own(before.signed({0: OffsetAndMetadata(40)}), "another") == {}, "what it had read is of the one before"
+    for later_ms, still in ((TOLD_MS - 1, NOW_MS), (TOLD_MS, None)):
+        after = broker.reading()
+        assert set(after.begin(told, NOW_MS + later_ms)) == set()
+        sign, _ = read_sign(after.signed({0: OffsetAndMetadata(60)})[0].metadata)
+        assert sign == Sign("another", None, still)

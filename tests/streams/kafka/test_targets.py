@@ -9,7 +9,7 @@ import pytest
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.interface import Outgoing, Target
 from refrain.streams.kafka.memory import MemoryCluster
-from refrain.streams.kafka.targets import FRESH_S, MISSING_S, REPLY_FRESH_S, Targets, Unfit
+from refrain.streams.kafka.targets import FRESH_S, MISSING_S, OWN_MISSING_S, REPLY_FRESH_S, Targets, Unfit
 from refrain.streams.kafka.wrapped import WrappedCluster
 
 
@@ -132,7 +132,7 @@ def test_a_topic_of_the_table_is_missing_only_when_a_record_was_refused_too(worl
     world.targets.forget({"responses"})
     assert world.kind(record) is Unfit.MISSING
     world.cluster.memory.create("responses", 1)
-    world.now_s = MISSING_S
+    world.now_s = OWN_MISSING_S
     assert world.kind(record) is None
 
 
