@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
 from typing import NamedTuple
@@ -46,7 +46,7 @@ class _OpenTransaction(NamedTuple):
 
 
 class Commits:
-    """Commits the shards of one worker. `decisions` is where the worker collects them by partition."""
+    """Commits the shards of one worker."""
 
     def __init__(
         self,
@@ -70,7 +70,8 @@ class Commits:
         self._alive = alive
         self._open: _OpenTransaction | None = None
         self._committed: dict[int, int] = {}
-        self.decisions: dict[int, list[Decision]] = {}
+        self._decisions: dict[int, list[Decision]] = {}
+        """By partition: the decisions that no transaction has taken."""
         self.failed: dict[int, StoreDamaged | StoreUnusable] = {}
         """Shards whose local store did not take what is committed: they are to be restored."""
 
@@ -79,11 +80,20 @@ class Commits:
         self._committed[shard.partition] = shard.next_offset
         self._reports.add(shard)
 
+    def report_anew(self, partition: int) -> None:
+        """Report a shard with the next commit whatever it has folded: the last report said that it was stopped."""
+        self._reports.renew(partition)
+
+    def decided(self, partition: int, decisions: Sequence[Decision]) -> None:
+        """Take decisions of a shard, for the next commit."""
+        if decisions:
+            self._decisions.setdefault(partition, []).extend(decisions)
+
     def remove(self, partition: int) -> None:
         """Stop to commit a shard that another worker owns; drop its decisions. No transaction may be under way."""
         self._committed.pop(partition, None)
         self.failed.pop(partition, None)
-        self.decisions.pop(partition, None)
+        self._decisions.pop(partition, None)
         self._reports.remove(partition)
         show(self._metrics, self._reports.latest.values())
 
@@ -107,7 +117,7 @@ class Commits:
             logger.info("commit kept for after the rebalance: %s", rebalance)
             return
         parts = {
-            p: _Part(shard, shard.next_offset, self.decisions.pop(p, []), self._reports.report(shard))
+            p: _Part(shard, shard.next_offset, self._decisions.pop(p, []), self._reports.report(shard))
             for p, shard in moved.items()
         }
         passed = self._stopped.parts()
@@ -157,7 +167,7 @@ class Commits:
             self._open = None
             for partition, part in parts.items():
                 part.shard.abort_commit()
-                self.decisions[partition] = part.decisions + self.decisions.get(partition, [])
+                self._decisions[partition] = part.decisions + self._decisions.get(partition, [])
             for partition, kept in passed.items():
                 self._stopped.give_back(partition, kept)
             return

@@ -11,7 +11,7 @@ from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Event
 from refrain.schemas.responses import Outcome, Response
 from refrain.streams.kafka.interface import Record
-from refrain.streams.lookup import worker as worker_module
+from refrain.streams.lookup import folding
 from refrain.streams.lookup.restore import read_skips
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.metrics import Metrics
@@ -55,7 +55,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             raise Killed
         return fold(shard, record)
 
-    monkeypatch.setattr(worker_module, "fold", deadly)
+    monkeypatch.setattr(folding, "fold", deadly)
     return offsets
 
 
