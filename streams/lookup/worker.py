@@ -47,16 +47,12 @@ from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.sending import fitting_producer, fitting_transactions
 from refrain.streams.messaging.shards import journal_made_anew, repartitioned, shards_of
 from refrain.streams.messaging.signed_routes import RouteSigner, SigningProducer
-from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.runtime.progress import Progress
 from refrain.streams.runtime.topic_check import require_room, require_topics
-from refrain.streams.settings import Settings
 from refrain.streams.snapshots.shelf import Shelf, location_of
 from refrain.streams.store.interface import Store
 from refrain.streams.store.rocksdb import open_or_replace
 from refrain.streams.store.state_directory import lock_state_directory
-from refrain.streams.traces.interface import OFF, Traces
 
 logger = logging.getLogger(__name__)
 
@@ -76,38 +72,33 @@ class LookupWorker:
 
     def __init__(
         self,
-        settings: Settings,
-        cluster: Cluster,
-        metrics: Metrics,
+        context: WorkerContext,
         open_store: OpenStore,
         name: str,
         routes: RouteSigner,
-        now_ms: Callable[[], int],
         elapsed_s: Callable[[], float] = time.monotonic,
         background: Executor | None = None,
-        alive: Callable[[], object] = lambda: None,
-        progress: Progress | None = None,
         shelf: Shelf | None = None,
-        traces: Traces = OFF,
     ) -> None:
-        """`background` runs the transactions; `alive` is called while one is waited for.
+        """`name` is one that no other worker has now; `background` runs the transactions, `shelf` has snapshots.
 
-        `progress` finds records that have ended a worker twice, `shelf` has the snapshots of shards, `traces` has spans
-        of decisions. Raises WrongSetup when topics are missing or do not fit together.
+        While a transaction is waited for, `context.stop` is asked all the same, as a sign of life. Raises WrongSetup
+        when topics are missing or do not fit together.
         """
-        self.metrics = LookupMetrics(metrics)
+        settings, cluster, now_ms = context.settings, context.cluster, context.now_ms
+        self.metrics = LookupMetrics(context.metrics)
         """What it and what works beside it count."""
         self._incarnation = incarnation = check_journal(cluster)
         self._partitions = partitions = cluster.partitions("journal")
         self._cluster = cluster
         self._batch_max = settings.lookup.batch_max
-        self._progress = progress or Progress(None, partitions)
+        self._progress = context.progress(NAME, "journal")
         self.joined = False
         """Whether it has been assigned partitions."""
         signing = SigningProducer(cluster.producer(), routes)
-        self._producer = fitting_producer(signing, cluster, settings.prefix, NAME, metrics)
+        self._producer = fitting_producer(signing, cluster, settings.prefix, NAME, context.metrics)
         self._transactions = fitting_transactions(
-            cluster.transactional(f"{NAME}-{name}"), cluster, settings.prefix, NAME, metrics
+            cluster.transactional(f"{NAME}-{name}"), cluster, settings.prefix, NAME, context.metrics
         )
         self._consumer = cluster.consumer("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -125,12 +116,12 @@ class LookupWorker:
             now_ms,
             reports,
             self.stopped,
-            alive,
+            context.stop,
         )
         self._ticks = Ticks(now_ms, elapsed_s)
         self.shards = FoldedShards(self._commits, self._ticks)
         self._schedule = CommitSchedule(settings.lookup, self.shards, reports, elapsed_s)
-        self._telemetry = Telemetry(self.shards, self.metrics, traces, now_ms)
+        self._telemetry = Telemetry(self.shards, self.metrics, context.traces, now_ms)
         self._mending = Mending(self.shards, self._stopping, self._consumer, self.metrics)
         self._folding = Folding(self.shards, self.stopped, self._mending, self._progress)
         self._handover = Handover(cluster, self._consumer, self._restorer, self._stopping, self.shards, self._progress)
@@ -263,20 +254,7 @@ def run_lookup(context: WorkerContext) -> None:
         return open_partition_store(folder, partition)
 
     try:
-        routes = route_signer(settings)
-        worker = LookupWorker(
-            settings,
-            cluster,
-            context.metrics,
-            open_store,
-            directory.name,
-            routes,
-            context.now_ms,
-            alive=context.stop,
-            progress=context.progress(NAME, "journal"),
-            shelf=shelf,
-            traces=context.traces,
-        )
+        worker = LookupWorker(context, open_store, directory.name, route_signer(settings), shelf=shelf)
         begin = partial(begin_snapshots, settings, work)
         with closing(SnapshotSchedule(settings.lookup.snapshot_every_ms, begin, worker.metrics)) as snapshots:
             while not context.stop():
