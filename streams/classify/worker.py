@@ -12,12 +12,13 @@ import threading
 from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.classify.forwards_first import ForwardsFirst
 from refrain.streams.classify.in_turn import InTurn
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.pace import PaceMetrics
 from refrain.streams.classify.recollection import Recollection
 from refrain.streams.classify.rejection import NAME
 from refrain.streams.classify.reply_topic import ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.same_topic import SameTopic
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.classify.tenants import tenants_of
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.kafka.targets import Targets
