@@ -19,7 +19,7 @@ from refrain.streams.lookup.metrics import LookupMetrics, show
 from refrain.streams.lookup.reports import CommitReports, ShardReport
 from refrain.streams.lookup.stopped import PassedPart, StoppedShards
 from refrain.streams.shard.state import Shard
-from refrain.streams.store.interface import Checkpoint
+from refrain.streams.store.interface import Changes, Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -126,28 +126,7 @@ class Commits:
         offsets |= {p: OffsetAndMetadata(part.position) for p, part in passed.items()}
 
         def transact() -> EndOffsets:
-            records = [
-                Outgoing("documents", key, value, (), partition)
-                for partition, rows in changes.items()
-                for key, value in rows.items()
-            ]
-            records += [
-                Outgoing("documents", key, value, (), partition)
-                for partition, kept in passed.items()
-                for key, value in kept.rows.items()
-            ]
-            records += [
-                Outgoing("decisions", decision.id.encode(), decision.encode(), (), partition)
-                for partition, kept in passed.items()
-                for decision in kept.decisions
-            ]
-            records += [
-                Outgoing("decisions", decision.id.encode(), decision.encode(), (), partition)
-                for partition, part in parts.items()
-                for decision in part.decisions
-            ]
-            records += [record for part in parts.values() for record in part.report.records]
-            return self._producer.transact(records, member, offsets)
+            return self._producer.transact(_records(parts, changes, passed), member, offsets)
 
         self._open = _OpenTransaction(parts, passed, self._executor.submit(transact), time.perf_counter())
 
@@ -190,3 +169,16 @@ class Commits:
         while not wait_for([ends], timeout=BEAT_S).done:
             self._alive()
         return ends.result()
+
+
+def _records(
+    parts: Mapping[int, _Part], changes: Mapping[int, Changes], passed: Mapping[int, PassedPart]
+) -> list[Outgoing]:
+    """The records of a transaction: rows, decisions, reports."""
+    records: list[Outgoing] = []
+    for partition, rows in [*changes.items(), *((p, part.rows) for p, part in passed.items())]:
+        records += [Outgoing("documents", key, value, (), partition) for key, value in rows.items()]
+    decided: list[tuple[int, _Part | PassedPart]] = [*passed.items(), *parts.items()]
+    for partition, part in decided:
+        records += [Outgoing("decisions", one.id.encode(), one.encode(), (), partition) for one in part.decisions]
+    return records + [record for part in parts.values() for record in part.report.records]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from refrain.schemas.base import RecoveryWay
 from refrain.schemas.stats import StopReason
 from refrain.streams.kafka.interface import Cluster, Consumer
-from refrain.streams.lookup.restore import Restorer
+from refrain.streams.lookup.restoring import Restorer
 from refrain.streams.lookup.shards import FoldedShards
 from refrain.streams.lookup.skipping import skip_cut, skip_passed, skip_set_aside
 from refrain.streams.lookup.stopping import Stopping

@@ -15,7 +15,7 @@ from refrain.streams.errors import ChangelogDamaged, ShardBroken, StoreDamaged, 
 from refrain.streams.kafka.interface import Cluster, Consumer, Outgoing
 from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.lookup.remedies import remedy
-from refrain.streams.lookup.restore import Beginning, Restorer, ShardFailure
+from refrain.streams.lookup.restoring import Beginning, Restorer, ShardFailure
 from refrain.streams.lookup.stopped import PassedPart, StoppedShard, StoppedShards, stats_of_stopped
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard

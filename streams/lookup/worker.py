@@ -36,7 +36,8 @@ from refrain.streams.lookup.handover import Handover
 from refrain.streams.lookup.mending import Mending
 from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.lookup.reports import CommitReports
-from refrain.streams.lookup.restore import OpenStore, Restorer
+from refrain.streams.lookup.restore import OpenStore
+from refrain.streams.lookup.restoring import Restorer
 from refrain.streams.lookup.shards import FoldedShards
 from refrain.streams.lookup.snapshot_schedule import SnapshotSchedule, begin_snapshots
 from refrain.streams.lookup.stopped import StoppedShards

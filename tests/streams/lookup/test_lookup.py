@@ -36,7 +36,8 @@ from refrain.streams.kafka.interface import (
     TransactionalProducer,
 )
 from refrain.streams.kafka.memory import MemoryCluster
-from refrain.streams.lookup.restore import OpenStore, PendingRestore, restore
+from refrain.streams.lookup.restore import OpenStore, restore
+from refrain.streams.lookup.restoring import PendingRestore
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.messaging.routes import decode_route
 from refrain.streams.metrics import Metrics
