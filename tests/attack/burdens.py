@@ -25,6 +25,10 @@ PATTERN = r"^(\w+\s?)*:$"
 """Of exponential cost where expressions backtrack."""
 SERIES_MAX = 2_000
 """Series that one worker may serve more than before, however many names were sent."""
+NAMES = ("m", "category-", "tenant-")
+"""How the names of models, categories and tenants begin."""
+NAMES_MAX = 100
+"""Names of one kind that one worker may tell by themselves, however many were sent."""
 REPEATED = ("v1.", "1.1.", "a'a", "((", "not ", "1,", "é\u0301", "- ", "A. B. ", "http://a.a/", "`x` ", "do n't ")
 QUESTION_CHARS = 90_000
 REFRAIN = [sys.executable, "-c", "import sys; from refrain.ops.cli import main; sys.exit(main(sys.argv[1:]))"]
@@ -92,13 +96,15 @@ def labels(target: Target, size: float) -> Sent:
         records.append(Raw(None, request.encode()))
     sent = Sent(target.write(target.settings.classify.topic, records, GZIP))
     target.eventually(lambda: target.is_read(sent.places))
-    after = {name: len(text.splitlines()) for name, text in workers.metrics().items()}
-    bound = min(SERIES_MAX, len(records))
-    sent.problems += [
-        f"{name} serves {count - before[name]} more series"
-        for name, count in after.items()
-        if name in before and count - before[name] > bound
-    ]
+    after = workers.metrics()
+    for name, text in after.items():
+        more = len(text.splitlines()) - before.get(name, 0)
+        if name in before and more > SERIES_MAX:
+            sent.problems.append(f"{name} serves {more} more series")
+        for kind in NAMES:
+            known = len(set(re.findall(f'"{kind}[0-9]+"', text)))
+            if known > NAMES_MAX:
+                sent.problems.append(f"{name} tells {known} names by themselves, such as {kind}0")
     return sent
 
 
