@@ -14,6 +14,8 @@ class Incarnations(NamedTuple):
 
     requests: str
     journal: str
+    shards: int = 1
+    """The partitions of that journal."""
 
 
 class Origins:

@@ -19,13 +19,12 @@ from refrain.streams.settings import Classify
 
 
 class Reading:
-    """Reads requests by the settings; `progress_partitions` are those of `progress`."""
+    """Reads requests by the settings."""
 
-    def __init__(self, settings: Classify, tenants: Tenants, reply_to: ReplyTopics, progress_partitions: int) -> None:
+    def __init__(self, settings: Classify, tenants: Tenants, reply_to: ReplyTopics) -> None:
         self._settings = settings
         self._tenants = tenants
         self._reply_to = reply_to
-        self._progress_partitions = progress_partitions
 
     def parsed(self, record: Record) -> dict[str, Any]:
         """The JSON of a record. Raises Refusal."""
@@ -42,7 +41,7 @@ class Reading:
         question = question_of(request.body)
         check_length(question, self._settings.question_chars_max)
         target = self._reply_to.target(record.headers, record.key)
-        check_progress(record.headers, self._progress_partitions)
+        check_progress(record.headers, self._reply_to.progress_partitions)
         headers = warned(returned(record.headers), warnings_of(parsed, request.category, known))
         reply = reply_of(target.topic, target.partition, record.key, headers)
         return PendingRequest(record, parsed, request, reply, question, None, None)

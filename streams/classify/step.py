@@ -21,7 +21,7 @@ from refrain.streams.classify.pending import PendingRequest, known_category
 from refrain.streams.classify.reading import Reading
 from refrain.streams.classify.record_size import bounded
 from refrain.streams.classify.rejection import Rejections
-from refrain.streams.classify.reply_topic import UNKNOWN, ReplyTopics
+from refrain.streams.classify.reply_topic import ReplyTopics
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
 from refrain.streams.classify.spans import RequestSpans
 from refrain.streams.classify.tenants import BY_REQUEST, Tenants
@@ -59,8 +59,6 @@ class ClassifyStep(Step):
         trained: CategoryClassifier | None = None,
         clock: Callable[[], float] = time.perf_counter,
         tenants: Tenants = BY_REQUEST,
-        progress_partitions: int = UNKNOWN,
-        shards: int = 1,
         pace: PaceMetrics | None = None,
         traces: Traces = OFF,
     ) -> None:
@@ -68,7 +66,7 @@ class ClassifyStep(Step):
         self._incarnations = incarnations
         self._embedding_cache = embedding_cache
         self._embedder = embedding_cache.embedder
-        self._reading = Reading(settings, tenants, reply_to, progress_partitions)
+        self._reading = Reading(settings, tenants, reply_to)
         self._rejections = Rejections(settings, reply_to, tenants, metrics)
         self._trained = trained
         self._clock = clock
@@ -77,11 +75,10 @@ class ClassifyStep(Step):
         self._vectors = BatchVectors(embedding_cache, self._text_sides, self._pace, clock)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
-        self._shards = shards
         origins = Origins(incarnations)
         self._passing_by = PassingBy(origins, metrics)
         self._asking = Asking(origins, self._embedder.identity, settings.question_chars_max)
-        self._attempts = Attempts(shards)
+        self._attempts = Attempts(incarnations.shards)
         self.recall = self._attempts.recall
         """Call it with what another worker made of requests, before they are processed."""
         self.sending = self._attempts.sending
@@ -136,7 +133,7 @@ class ClassifyStep(Step):
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
             return
-        check_kept(policy, self._incarnations.journal, self._shards)
+        check_kept(policy, self._incarnations.journal, self._incarnations.shards)
         self._check_journal(policy)
         if has_uncacheable(None if policy is None else policy.policy):
             # What may be regulated from now on was perhaps not when it was remembered.

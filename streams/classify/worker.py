@@ -116,6 +116,7 @@ class _Entrance:
             partitions_of(targets),
             self._context.now_ms,
             needs_key(targets),
+            self._progress_partitions,
         )
         remembered = max(1, settings.embedding.remembered // len(self.topics))
         return ClassifyStep(
@@ -126,8 +127,6 @@ class _Entrance:
             self._context.metrics,
             self._trained,
             tenants=self._tenants,
-            progress_partitions=self._progress_partitions,
-            shards=shards_of(self._cluster),
             pace=self._pace,
             traces=self._context.traces,
         )
@@ -140,5 +139,5 @@ def check_topics(cluster: Cluster, source: str = SOURCE) -> Incarnations:
     """
     require_topics(cluster, NAME, {SOURCE: source})
     require_room(cluster, NAME, {"journal": JOURNAL_BYTES_MAX})
-    shards_of(cluster)
-    return Incarnations(cluster.topic_id(source), cluster.topic_id("journal"))
+    shards = shards_of(cluster)
+    return Incarnations(cluster.topic_id(source), cluster.topic_id("journal"), shards)

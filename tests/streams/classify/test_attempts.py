@@ -64,11 +64,10 @@ class Service:
         metrics = Metrics()
         self.step = ClassifyStep(
             LIMITS,
-            Incarnations("requests-id", self.cluster.topic_id("journal")),
+            Incarnations("requests-id", self.cluster.topic_id("journal"), SHARDS),
             EmbeddingCache(HashingEmbedder(), 100, EmbeddingMetrics(metrics)),
             ReplyTopics("refrain.", (), {"responses": 1}.get, lambda: 0),
             metrics,
-            shards=SHARDS,
         )
         self.sends = ForwardsFirst(self.producer, 1.0, self.step.sending, lambda: 0.0)
 
