@@ -102,9 +102,10 @@ class Refusal(RefrainError):
     def __init__(self, code: RefusalCode, text: str) -> None:
         super().__init__(text)
         self.code = code
+        self.text = text
 
     def __str__(self) -> str:
-        return f"{self.code.value}: {self.args[0]}"
+        return f"{self.code.value}: {self.text}"
 
 
 class WrongSetup(RefrainError):

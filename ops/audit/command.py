@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from refrain.ops.audit.proofs import Sealer, compare_with_seal, make_seal_key
 from refrain.ops.control.known_names import check_names
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.moments import between
@@ -19,9 +19,6 @@ from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
-    from refrain.ops.audit.seal.model import Seal
-    from refrain.ops.audit.whole import Audit
-    from refrain.streams.kafka.interface import Cluster
     from refrain.streams.settings import Settings
 
 SEEDS = 1_000_000
@@ -129,18 +126,18 @@ def audit(
          "--sample": sample},
     )  # fmt: skip
     if make_key is not None:
-        _make_key(make_key)
+        make_seal_key(make_key)
         return
     when = between(since, to)
     settings = settings_of(context)
     begin = _location(settings, snapshots) if from_snapshot else None
     if against is not None:
-        ok = _against(settings, against, public_key, partition, as_json=as_json)
+        ok = compare_with_seal(settings, against, public_key, partition, as_json=as_json)
     else:
-        asked = *when, category
         check_names(settings, category=category, or_none=True)
         sampling = None if sample is None else (sample, secrets.randbelow(SEEDS) if seed is None else seed)
-        ok = _audit(settings, asked, partition, processes, rate, sampling, seal, key, begin, as_json=as_json)
+        wanted = _Wanted((*when, category), partition, processes, rate, sampling, begin)
+        ok = _audit(settings, wanted, None if seal is None else Sealer(seal, key), as_json=as_json)
     if not ok:
         raise typer.Exit(exit_codes.FAILED)
 
@@ -188,57 +185,21 @@ def _location(settings: Settings, given: str | None) -> str:
     return found
 
 
-def _make_key(path: Path) -> None:
-    from refrain.ops.audit.seal import keys
+class _Wanted(NamedTuple):
+    """What to audit, and how."""
 
-    public = keys.make_key(path)
-    output.say(f"{path} signs: keep it away from those who can write to the cluster")
-    output.say(f"{public} checks: give it to whoever audits")
-
-
-def _against(
-    settings: Settings, path: Path, public_key: Path | None, wanted: Sequence[int] | None, *, as_json: bool
-) -> bool:
-    """Compare with a seal. Returns whether the logs are those that were sealed."""
-    from refrain.ops.audit.seal import file, keys, report
-    from refrain.ops.audit.seal.against import prove_all
-    from refrain.ops.cluster.connection import reach
-    from refrain.streams.kafka.cluster import KafkaCluster
-
-    seal = file.read(path, None if public_key is None else keys.read_public(public_key))
-    _check_sealed(seal, wanted)
-    reach(settings)
-    records = sum(log.records for log in seal.logs)
-    with KafkaCluster(settings) as cluster, progress_bar("reading", records) as progress:
-        proof = prove_all(cluster, seal, wanted, progress)
-    if as_json:
-        output.emit(report.to_json(proof))
-    else:
-        report.show(proof, key_given=public_key is not None)
-    return proof.is_ok
+    limits: tuple[int, int | None, str | None]
+    """From and to (milliseconds), and the category."""
+    partitions: Sequence[int] | None
+    processes: int | None
+    rate: float | None
+    sampling: tuple[int, int] | None
+    """Decisions to compare, and the seed that draws them."""
+    snapshots: str | None
+    """Where the snapshots are to begin from; None: from the journal's first records."""
 
 
-def _check_sealed(seal: Seal, wanted: Sequence[int] | None) -> None:
-    """Raises typer.BadParameter for a partition that the seal does not hold."""
-    known = {each.journal.partition for each in seal.partitions}
-    for number in wanted or ():
-        if number not in known:
-            raise typer.BadParameter(f"the seal holds nothing of partition {number}", param_hint="--partition")
-
-
-def _audit(
-    settings: Settings,
-    limits: tuple[int, int | None, str | None],
-    wanted: Sequence[int] | None,
-    processes: int | None,
-    rate: float | None,
-    sampling: tuple[int, int] | None,
-    seal: Path | None,
-    key: Path | None,
-    snapshots: str | None,
-    *,
-    as_json: bool,
-) -> bool:
+def _audit(settings: Settings, wanted: _Wanted, sealer: Sealer | None, *, as_json: bool) -> bool:
     """Audit, and seal what was read when a file is given. Returns whether nothing differs."""
     from refrain.ops.audit import report
     from refrain.ops.audit.limits import Asked
@@ -246,10 +207,9 @@ def _audit(
     from refrain.ops.cluster.connection import reach
     from refrain.streams.kafka.cluster import KafkaCluster
 
-    sealer = None if seal is None else _Sealer(seal, key)
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        partitions = chosen_partitions(cluster.partitions("journal"), wanted)
+        partitions = chosen_partitions(cluster.partitions("journal"), wanted.partitions)
         total = sum(end for number, (_, end) in cluster.ends("journal").items() if number in partitions)
         if sealer is not None:
             sealer.begin(cluster)
@@ -257,12 +217,12 @@ def _audit(
             audited = audit_all(
                 settings,
                 partitions,
-                Asked(*limits),
-                processes=min(processes or os.cpu_count() or 1, len(partitions)),
-                rate=rate,
-                sampling=None if sampling is None else Sampling(*sampling),
+                Asked(*wanted.limits),
+                processes=min(wanted.processes or os.cpu_count() or 1, len(partitions)),
+                rate=wanted.rate,
+                sampling=None if wanted.sampling is None else Sampling(*wanted.sampling),
                 seal=sealer is not None,
-                snapshots=snapshots,
+                snapshots=wanted.snapshots,
                 progress=progress,
             )
         if sealer is not None:
@@ -272,33 +232,3 @@ def _audit(
     else:
         report.show(audited)
     return report.is_ok(audited)
-
-
-class _Sealer:
-    """Seals what an audit has read. What is wrong with its files is told before the audit, not after it."""
-
-    def __init__(self, path: Path, key: Path | None) -> None:
-        """Raises BadInput for a file that exists, and for a key that cannot be read."""
-        from refrain.ops.audit.seal import file, keys
-
-        file.check_free(path)
-        self._path, self._key = path, None if key is None else keys.read_private(key)
-
-    def begin(self, cluster: Cluster) -> None:
-        """Note which topics they are."""
-        from refrain.ops.audit.seal.sealing import sealed_topics
-
-        self._topics = sealed_topics(cluster)
-
-    def finish(self, cluster: Cluster, audited: Audit) -> None:
-        """Write the seal. Raises BadInput when that is not possible."""
-        from refrain.ops.audit import report
-        from refrain.ops.audit.seal import file
-        from refrain.ops.audit.seal.sealing import seal_all
-        from refrain.streams.shard.behaviour import BEHAVIOUR
-
-        sealed = [each.sealed for each in audited.partitions if each.sealed is not None]
-        found, now_ms = report.broken(audited), int(time.time() * 1_000)
-        seal = seal_all(cluster, self._topics, sealed, fold=BEHAVIOUR, findings=found, now_ms=now_ms)
-        file.write(self._path, seal, self._key)
-        output.hint(f"{self._path} seals {output.counted(sum(log.records for log in seal.logs), 'record')}")

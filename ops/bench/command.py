@@ -259,7 +259,9 @@ def shard(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """One shard without a broker: a fold beside a bare hnswlib query, recall, memory, restores, also of a snapshot."""
-    from refrain.ops.bench.shard import Layout, measure, sweep
+    from refrain.ops.bench.made_up import Layout
+    from refrain.ops.bench.shard import measure
+    from refrain.ops.bench.sweep import sweep
     from refrain.ops.bench.vectors import question_vectors
     from refrain.schemas.policy import Limits
 

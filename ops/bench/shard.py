@@ -8,33 +8,35 @@ another question under all guards.
 from __future__ import annotations
 
 import gc
-import json
 import multiprocessing
 import os
 import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import hnswlib
 import numpy as np
 
-from refrain.schemas.base import Reply, Sealed
+from refrain.ops.bench.made_up import (
+    EMBEDDER,
+    INCARNATION,
+    Layout,
+    asked_of,
+    fill,
+    policy_of,
+    wording,
+)
 from refrain.schemas.decisions import Decision
-from refrain.schemas.documents import Entry, Meta, ShardPolicy, TableMode
-from refrain.schemas.journal import Asked, Origin, Seen
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
+from refrain.schemas.documents import Meta, ShardPolicy
+from refrain.schemas.policy import Guard, Limits
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import StoreDamaged
 from refrain.streams.guards import GuardTerms, read, weigh
-from refrain.streams.kafka.interface import Record
-from refrain.streams.messaging.ids import decision_id
-from refrain.streams.messaging.responses import compact, digest_of_answer
-from refrain.streams.shard.behaviour import BEHAVIOUR
-from refrain.streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
+from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.index.entries import namespace_of
 from refrain.streams.shard.index.hnsw import EF_CONSTRUCTION, SEED, M
@@ -47,34 +49,12 @@ from refrain.streams.snapshots.shelf import Shelf
 from refrain.streams.snapshots.snapshot import Place, Snapshot
 from refrain.streams.store.interface import Checkpoint
 from refrain.streams.store.rocksdb import RocksStore
-from refrain.streams.vectors import Floats, encode, quantise
+from refrain.streams.vectors import Floats
 
 NEAR = 0.25
 """How far a question is turned from an entry: a cosine of about 0.97."""
-THRESHOLD = 0.9
-ANSWER_CHARS = 600
-BATCH = 2_000
 COMMIT_EVERY = 200
-EMBEDDER = "bench"
-INCARNATION = "bench"
 THREADS = 2
-SWITCH_SIZES = (500, 1_000, 2_000, 4_000, 8_000)
-"""Entries of a table for which `sweep` compares a scan with an HNSW."""
-VERBS = ("sort", "delete", "rename", "export", "share", "archive", "restore", "print")
-THINGS = ("report", "invoice", "photo", "contract", "playlist", "backup", "form", "ticket")
-PLACES = ("the cloud folder", "my mailbox", "the team space", "our archive", "the new phone", "a shared drive")
-
-
-class Layout(NamedTuple):
-    """Layout: how many namespaces the entries are spread over."""
-
-    namespaces: int
-    entries: int
-    hnsw_from: int
-
-    def context(self, number: int) -> str:
-        """The context of an entry: entries go round the namespaces."""
-        return f"c{number % self.namespaces}"
 
 
 def measure(units: Floats, layout: Layout, queries: int, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -97,30 +77,6 @@ def measure(units: Floats, layout: Layout, queries: int, seed: int, tell: Callab
         return {**figures, **restored, "snapshot_ratio": ratio}
     finally:
         shutil.rmtree(folder)
-
-
-def fill(path: Path, units: Floats, layout: Layout) -> None:
-    """Write a store of one entry a vector."""
-    store = RocksStore(path)
-    changes: dict[bytes, bytes | None] = {
-        POLICIES.key(POLICY_ID): ShardPolicy(version=0, policy=policy_of(layout)).encode()
-    }
-    for number, unit in enumerate(units):
-        entry = entry_of(number, unit, layout)
-        changes[ENTRIES.key(entry_id(number))] = entry.encode()
-        if len(changes) >= BATCH:
-            store.write(changes, Checkpoint(1, 1))
-            changes = {}
-    per_namespace = -(-layout.entries // layout.namespaces)
-    if per_namespace >= layout.hnsw_from:
-        for number in range(layout.namespaces):
-            space = namespace_of("acme", "code", EMBEDDER, layout.context(number))
-            changes[TABLES.key(space.hex())] = TableMode(search="ann").encode()
-    changes[META_KEY] = Meta(
-        partition=0, incarnation=INCARNATION, shards=1, next_offset=layout.entries, time_ms=1_000, behaviour=BEHAVIOUR
-    ).encode()
-    store.write(changes, Checkpoint(1, 1))
-    store.close()
 
 
 def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> dict[str, Any]:
@@ -209,7 +165,7 @@ def _queries(
         raw_us = (time.perf_counter() - started) * 1e6
         # In turn the one and the other first: whatever comes second finds more in the processor's cache.
         for place, (policy, times, of, vector) in enumerate(pair if number % 2 else reversed(pair)):
-            record = _asked(2 * number + place, vector, of, layout)
+            record = asked_of(2 * number + place, vector, of, layout)
             shard.policy = policy
             started = time.perf_counter()
             folded = fold(shard, record)
@@ -247,6 +203,10 @@ def _guards(layout: Layout, queries: int) -> dict[str, float]:
     }
 
 
+def _in_force(layout: Layout, guards: tuple[Guard, ...]) -> ShardPolicy:
+    return ShardPolicy(version=0, policy=policy_of(layout, guards))
+
+
 def _reworded(generator: np.random.Generator, units: Floats) -> tuple[int, Floats]:
     """An entry's number and a question near it."""
     target = int(generator.integers(len(units)))
@@ -276,68 +236,6 @@ def _is_nearest(decision: Decision, units: Floats, question: Floats, target: int
     return decision.similarity is not None and float(np.max(same @ question)) - decision.similarity < 2e-5
 
 
-def _asked(number: int, question: Floats, target: int, layout: Layout) -> Record:
-    text = wording(target, "How can I")
-    asked = Asked(
-        id=decision_id(0, number, "feedfeedfeed"),
-        origin=Origin(topic="requests", topic_id="r", partition=0, offset=number),
-        tenant="acme",
-        space="acme",
-        category="code",
-        classifier="request",
-        model="m",
-        embedder=EMBEDDER,
-        context=layout.context(target),
-        fields={"model": "00000000"},
-        text_digest=f"q{number}",
-        vector=encode(quantise(question)),
-        question=Sealed(data=text),
-        body=Sealed(data=json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]})),
-        reply=Reply(topic="responses"),
-        seen=Seen(policy_version=0, cache=Cacheable.ALLOW, threshold=THRESHOLD, ttl_ms=1_000_000),
-    )
-    return Record("journal", 0, layout.entries + number, 1_000, None, asked.encode())
-
-
-def entry_of(number: int, unit: Floats, layout: Layout, admitted_at_ms: int = 1_000) -> Entry:
-    """The entry of that number, of a unit vector."""
-    answer = {"model": "m", "message": {"role": "assistant", "content": "a" * ANSWER_CHARS}, "finish_reason": "stop"}
-    return Entry(
-        id=number,
-        tenant="acme",
-        space="acme",
-        category="code",
-        model="m",
-        embedder=EMBEDDER,
-        context=layout.context(number),
-        fields={"model": "00000000"},
-        text_digest=f"{number:032x}",
-        vector=encode(quantise(unit)),
-        question=Sealed(data=wording(number, "How do I")),
-        answer=Sealed(data=compact(answer)),
-        answer_digest=digest_of_answer(answer),
-        admitted_at_ms=admitted_at_ms,
-    )
-
-
-def wording(number: int, opening: str) -> str:
-    """The question of an entry; another opening asks the same."""
-    verb, thing, place = (words[number // 7**at % len(words)] for at, words in enumerate((VERBS, THINGS, PLACES)))
-    return f"{opening} {verb} the {thing} number {number} from {place} before the end of the month?"
-
-
-def _in_force(layout: Layout, guards: tuple[Guard, ...]) -> ShardPolicy:
-    return ShardPolicy(version=0, policy=policy_of(layout, guards))
-
-
-def policy_of(layout: Layout, guards: tuple[Guard, ...] = ()) -> Policy:
-    """One category with room for all entries of the layout, and for an answer that a question leaves."""
-    room = layout.entries + 1
-    quota = Quota(cap=room)
-    category = CategoryPolicy(threshold=THRESHOLD, ttl_ms=1_000_000, quota=quota, guards=guards)
-    return Policy(categories={"code": category}, limits=Limits(hnsw_from=layout.hnsw_from, entries_max=room))
-
-
 def _warm(folder: Path) -> None:
     shutil.rmtree(folder / "warm", ignore_errors=True)
     units = np.random.default_rng(1).normal(size=(32, 384)).astype(np.float32)
@@ -345,7 +243,7 @@ def _warm(folder: Path) -> None:
     fill(folder / "warm", units, layout)
     store = RocksStore(folder / "warm")
     shard = load_shard(0, 1, INCARNATION, store, THREADS)
-    fold(shard, _asked(0, units[0], 0, layout))
+    fold(shard, asked_of(0, units[0], 0, layout))
     store.close()
 
 
@@ -356,24 +254,3 @@ def _rss() -> int:
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def sweep(units: Floats, seed: int, sizes: Sequence[int] = SWITCH_SIZES) -> Iterator[dict[str, float]]:
-    """For each size up to that of the unit vectors (entries, dim): the median (us) of a scan and of an HNSW query."""
-    from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
-
-    generator = np.random.default_rng(seed)
-    for size in (each for each in sizes if each <= len(units)):
-        times: dict[str, list[float]] = {"scan": [], "hnsw": []}
-        scan, graph = (Tables(units.shape[1]), Table()), (Tables(units.shape[1]), Table())
-        graph[0].become_ann(graph[1], Limits().ef)
-        for row in range(size):
-            for tables, table in (scan, graph):
-                tables.add(table, row, QueryVector.of(quantise(units[row])))
-        for _ in range(300):
-            query = QueryVector.of(quantise(units[int(generator.integers(size))]))
-            for name, (tables, table) in (("scan", scan), ("hnsw", graph)):
-                started = time.perf_counter()
-                tables.search(table, query, Limits().candidates, THRESHOLD, Limits().ef)
-                times[name].append((time.perf_counter() - started) * 1e6)
-        yield {"entries": size, **{f"{name}_us_p50": round(float(np.median(t)), 1) for name, t in times.items()}}

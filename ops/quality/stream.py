@@ -29,8 +29,9 @@ from refrain.schemas.journal import Answered, PolicySet, Verified
 from refrain.schemas.policy import UNCATEGORISED, CategoryPolicy, Limits, Policy, Quota
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Outcome
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.ids import decision_id, decision_tag, wire_id
 from refrain.streams.messaging.routes import ShardRoute, decode_route

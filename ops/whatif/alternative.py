@@ -1,26 +1,20 @@
 """An alternative: the recorded questions and answers, folded under a policy that was not in force.
 
 Each of its shards is folded by the one fold; the records are numbered anew, since other answers come than came live.
-Where a question is forwarded that was forwarded live, its recorded answer comes when it came. Where it was not, its
-answer is assumed: what it got live, after the median time of its category; where even that is not recorded, a text that
-is nobody else's. What an assumed answer serves later is known to be so (`Made.assumed`).
+Where a question is forwarded, an answer comes (`coming_answers.py`): the recorded one, or one that is assumed. What an
+assumed answer serves later is known to be so (`Made.assumed`).
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import json
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from refrain.ops.whatif.alternative_shard import AlternativeShard
+from refrain.ops.whatif.coming_answers import Answer, ComingAnswers
 from refrain.ops.whatif.recorded import Live, Recorded, entries_of, forwards_of
 from refrain.ops.whatif.recording import Survey
 from refrain.ops.whatif.redo import Redo
-from refrain.ops.whatif.totals import Usage
-from refrain.schemas.base import Sealed
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import (
     Answered,
@@ -43,16 +37,12 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.interface import Record
 from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.messaging.ids import parse_entry_id, wire_id
-from refrain.streams.messaging.responses import served
 from refrain.streams.messaging.shards import shard_key, space_of
 from refrain.streams.shard.fold import next_timer_ms
 
 TICK_AFTER_MS = 1_000
 """How long after a timer is due, and no record came, a tick fires it."""
-FATES_MAX = 10_000
-"""Questions of which it is remembered what they got live until they are forwarded here."""
 
-Answer = Answered | AnswerFailed | AnswerWithheld
 Command = LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched | EntryImported
 
 
@@ -95,20 +85,8 @@ class Alternative:
         self._shards: dict[int, AlternativeShard] = {}
         self._homes: dict[str, AlternativeShard] = {}
         """By forward: the shard that waits for its answer."""
-        self._assumed: set[str] = set()
-        """Forwards whose answers are assumed."""
-        self._early: dict[str, tuple[Answer, int]] = {}
-        """Recorded answers to questions that have not been forwarded yet, and when they came."""
-        self._later_ms: dict[str, int] = {}
-        """By forward: how much later than live it was forwarded, so that its answer comes later too."""
-        self._joined: dict[str, list[str]] = {}
-        """By forward: those here whose questions waited for it live."""
-        self._undecided: dict[str, tuple[AlternativeShard, int]] = {}
-        """Forwards whose questions are not decided live yet."""
-        self._fates: OrderedDict[str, Live] = OrderedDict()
+        self._answers = ComingAnswers(recorded, survey)
         self._judged: dict[str, Made] = {}
-        self._due: list[tuple[int, int, Answer]] = []
-        self._number = itertools.count()
 
     def entries(self) -> dict[str, int]:
         """Entries by category."""
@@ -122,8 +100,7 @@ class Alternative:
     def advance(self, time_ms: int) -> Step:
         """Let time pass up to the next record, which the recorded shards have not taken yet: answers come."""
         out = Step([], [], [])
-        while self._due and self._due[0][0] <= time_ms:
-            due_ms, _, answer = heapq.heappop(self._due)
+        for answer, due_ms in self._answers.due(time_ms):
             self._answer(answer, due_ms, out)
         return out
 
@@ -132,7 +109,7 @@ class Alternative:
         out = Step([], [], [])
         time_ms = record.timestamp_ms
         for each in live:
-            self._remember(each, time_ms)
+            self._answers.decided(each, time_ms)
         home = self._shard_of(record.partition, time_ms, out)
         match event:
             case Asked():
@@ -178,7 +155,8 @@ class Alternative:
         for forwarded in forwards_of(shard.fold.shard, event, result):
             out.forwards.append(forwarded.category)
             if forwarded.flight is not None:
-                self._forwarded(shard, forwarded.id, time_ms)
+                self._homes[forwarded.id] = shard
+                self._answers.forwarded(forwarded.id, time_ms)
         for decision in result.decisions:
             out.made.append(self._made(shard, decision))
 
@@ -189,59 +167,12 @@ class Alternative:
             place = parse_entry_id(decision.entry_id)
             source = None if place is None else shard.sources.get(place.offset)
         given = source if decision.outcome is Outcome.HIT else decision.forward_id
-        made = Made(decision, source, given in self._assumed)
+        made = Made(decision, source, given in self._answers.assumed)
         if decision.id in self._survey.judged:
             self._judged[decision.id] = made
         return made
 
     # -- answers ------------------------------------------------------------------------------------------
-
-    def _forwarded(self, shard: AlternativeShard, forward_id: str, time_ms: int) -> None:
-        """A question was forwarded by a shard, which waits for its answer: see to it that one comes."""
-        self._homes[forward_id] = shard
-        early = self._early.pop(forward_id, None)
-        later_ms = time_ms - self._recorded.forwarded_at_ms.get(forward_id, time_ms)
-        if early is not None:
-            answer, came_ms = early
-            self._schedule(answer, came_ms + later_ms)
-        elif later_ms > 0 and self._recorded.is_open(forward_id):
-            self._later_ms[forward_id] = later_ms
-        elif not self._recorded.is_open(forward_id):
-            fate = self._fates.pop(forward_id, None)
-            self._assumed.add(forward_id)
-            if fate is None:
-                self._undecided[forward_id] = shard, time_ms
-            else:
-                self._assume(forward_id, fate, time_ms)
-
-    def _assume(self, forward_id: str, fate: Live, time_ms: int) -> None:
-        """Assume the answer to a question that got another kind of answer live."""
-        decision = fate.decision
-        live_forward = decision.forward_id
-        if decision.outcome is Outcome.COALESCED and live_forward and self._recorded.is_open(live_forward):
-            self._joined.setdefault(live_forward, []).append(forward_id)
-            return
-        latency = self._survey.latency(decision.category or "-", decision.model)
-        if fate.kept is None:
-            body = _unknown(forward_id, decision.model)
-        else:
-            body = served(json.loads(fate.kept.text), forward_id, time_ms)
-            known = None if fate.source is None else self._recorded.answers.get(fate.source)
-            used = Usage() if known is None else known.usage
-            body["usage"] = {
-                "prompt_tokens": used.input,
-                "completion_tokens": used.output,
-                "total_tokens": fate.kept.tokens,
-            }
-        answer = Answered(
-            forward_id=forward_id,
-            body=Sealed(data=json.dumps(body, ensure_ascii=False)),
-            latency_ms=latency.model_ms,
-        )
-        self._schedule(answer, time_ms + latency.wait_ms)
-
-    def _schedule(self, answer: Answer, due_ms: int) -> None:
-        heapq.heappush(self._due, (due_ms, next(self._number), answer))
 
     def _answer(self, answer: Answer, time_ms: int, out: Step) -> None:
         shard = self._homes.pop(answer.forward_id, None)
@@ -254,37 +185,14 @@ class Alternative:
 
     def _answered(self, event: Answer, time_ms: int, out: Step) -> None:
         """A recorded answer: to a question that was forwarded here too, or to one that may yet be; else it is none."""
-        id_ = event.forward_id
-        later_ms = self._later_ms.pop(id_, 0)
-        if id_ in self._homes and later_ms:
-            self._schedule(event, time_ms + later_ms)
-        elif id_ in self._homes:
-            self._answer(event, time_ms, out)
-        elif self._may_be_forwarded(id_):
-            self._early[id_] = event, time_ms
-        for joined in self._joined.pop(id_, ()):
-            if self._recorded.is_open(joined):
-                # Live it was forwarded apart by this answer: its own will come.
-                self._assumed.discard(joined)
-            else:
-                self._answer(event.model_copy(update={"forward_id": joined}), time_ms, out)
+        is_awaited = event.forward_id in self._homes
+        may_be = not is_awaited and self._may_be_forwarded(event.forward_id)
+        for answer in self._answers.recorded(event, time_ms, is_awaited=is_awaited, may_be_awaited=may_be):
+            self._answer(answer, time_ms, out)
 
     def _may_be_forwarded(self, id_: str) -> bool:
         shards = (each.fold.shard for each in self._shards.values())
         return any(each.pending_verifications.get(id_) or each.flights.waits(id_) for each in shards)
-
-    def _remember(self, live: Live, time_ms: int) -> None:
-        """Remember what a question got live, until it is forwarded here; or answer it, where it has been."""
-        id_ = live.decision.id
-        waiting = self._undecided.pop(id_, None)
-        if waiting is None:
-            self._fates[id_] = live
-            if len(self._fates) > FATES_MAX:
-                self._fates.popitem(last=False)
-        elif self._recorded.is_open(id_):
-            self._assumed.discard(id_)
-        else:
-            self._assume(id_, live, time_ms)
 
     # -- events -------------------------------------------------------------------------------------------
 
@@ -373,10 +281,3 @@ class Alternative:
                 "load": decision.load,
             }
         )
-
-
-def _unknown(forward_id: str, model: str) -> dict[str, object]:
-    """A stand-in for an answer of which nothing is known: no other question has the same."""
-    message = {"role": "assistant", "content": f"the answer to {forward_id}, which is not recorded"}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return {"object": "chat.completion", "model": model, "choices": [choice]}

@@ -15,7 +15,7 @@ from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging import progress
 from refrain.streams.messaging.forwards import deadline_at_ms, unstreamed
-from refrain.streams.messaging.responses import error_response, respond
+from refrain.streams.messaging.responses import error_for, respond
 from refrain.streams.messaging.routes import DirectRoute, encode_route
 
 
@@ -59,13 +59,7 @@ class Bypass(NamedTuple):
 
     def refuse(self, code: RefusalCode, message: str) -> list[Outgoing]:
         """Answer the requester with an error; no model is called."""
-        response = error_response(
-            code.value,
-            message,
-            request_id=self.request.request_id,
-            tenant=self.request.tenant,
-            decision=self._summary(),
-        )
+        response = error_for(self.request, code.value, message, self._summary())
         return [respond(self.reply, response), self._passed_event(Outcome.ERROR)]
 
     def _summary(self) -> DecisionSummary:

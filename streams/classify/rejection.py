@@ -62,7 +62,7 @@ class Rejections:
         known |= _named_in(record.value) if parsed is None and refusal.code in UNPARSED else parsed or {}
         response = error_response(
             refusal.code.value,
-            str(refusal.args[0]),
+            refusal.text,
             request_id=_bounded_text(known.get("request_id"), REQUEST_ID_CHARS_MAX),
             tenant=_bounded_text(known.get("tenant", "default"), TENANT_CHARS_MAX),
         )

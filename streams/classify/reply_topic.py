@@ -34,7 +34,7 @@ DEFAULT = ReplyTarget(RESPONSES)
 
 class ReplyTopics:
     """Finds the reply topic in headers. `partitions` gives a topic's count, or None for a topic that is not there;
-    `needs_key` tells a compacted one."""
+    `needs_key` tells a compacted one. `progress_partitions` are those of `progress`, where pieces of answers go."""
 
     def __init__(
         self,
@@ -43,7 +43,9 @@ class ReplyTopics:
         partitions: Callable[[str], int | None],
         now_ms: Callable[[], int],
         needs_key: Callable[[str], bool] = lambda _: False,
+        progress_partitions: int = UNKNOWN,
     ) -> None:
+        self.progress_partitions = progress_partitions
         self._prefix = prefix
         self._names = frozenset(name for name in allowed if not name.endswith("*"))
         self._beginnings = tuple(name[:-1] for name in allowed if name.endswith("*"))

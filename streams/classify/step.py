@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from refrain.schemas.base import Sealed, TextSide
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.decisions import Reason
-from refrain.schemas.journal import Asked, Origin
-from refrain.schemas.policy import Limits
-from refrain.schemas.requests import CacheMode, Request
-from refrain.schemas.topics import JOURNAL_BYTES_MAX
+from refrain.schemas.requests import Request
+from refrain.streams.classify.asking import Asking
 from refrain.streams.classify.attempts import JOURNAL, Attempts, Passage
 from refrain.streams.classify.batch_vectors import BatchVectors
-from refrain.streams.classify.bypass import Bypass
-from refrain.streams.classify.dependence import dependence_of
 from refrain.streams.classify.framing import frame
-from refrain.streams.classify.identity import Question, check_length, identify, question_of
+from refrain.streams.classify.identity import Question
+from refrain.streams.classify.origins import Incarnations, Origins
 from refrain.streams.classify.pace import Pace, PaceMetrics
-from refrain.streams.classify.parsing import parse, request_of
+from refrain.streams.classify.passing_by import PassingBy, early_reason
 from refrain.streams.classify.pending import PendingRequest, known_category
-from refrain.streams.classify.rejection import NAME, Rejections, check_carried
-from refrain.streams.classify.reply_topic import UNKNOWN, ReplyTopics
+from refrain.streams.classify.reading import Reading
+from refrain.streams.classify.record_size import bounded
+from refrain.streams.classify.rejection import Rejections
+from refrain.streams.classify.reply_topic import ReplyTopics
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
 from refrain.streams.classify.spans import RequestSpans
-from refrain.streams.classify.tenants import BY_REQUEST, Tenants, returned
+from refrain.streams.classify.tenants import BY_REQUEST, Tenants
 from refrain.streams.classify.text_sides import Sides, TextSides
-from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Outgoing, Record
-from refrain.streams.messaging.forwards import unstreamed
-from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.privacy import has_uncacheable
-from refrain.streams.messaging.progress import check_progress
-from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
-from refrain.streams.messaging.shards import check_kept, journal_made_anew, shard_key
-from refrain.streams.messaging.warnings import warned, warnings_of
+from refrain.streams.messaging.shards import check_kept, journal_made_anew
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.models.embedding_cache import EmbeddingCache
@@ -45,22 +37,10 @@ from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.stateless import Behind, Step
 from refrain.streams.settings import Classify
 from refrain.streams.traces.interface import OFF, Traces
-from refrain.streams.vectors import Ints, encode
-
-OUT_BYTES_MAX = JOURNAL_BYTES_MAX
-"""The largest record to `journal` or `forwards`: text is escaped twice there. Below the topics' own limit."""
-
-_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+from refrain.streams.vectors import Ints
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Incarnations(NamedTuple):
-    """The topic ids of `requests` and `journal`: no other incarnation of them gives the same decision ids."""
-
-    requests: str
-    journal: str
 
 
 class ClassifyStep(Step):
@@ -79,22 +59,15 @@ class ClassifyStep(Step):
         trained: CategoryClassifier | None = None,
         clock: Callable[[], float] = time.perf_counter,
         tenants: Tenants = BY_REQUEST,
-        progress_partitions: int = UNKNOWN,
-        shards: int = 1,
         pace: PaceMetrics | None = None,
         traces: Traces = OFF,
     ) -> None:
-        self._settings = settings
         self._spans = RequestSpans(traces)
-        self._progress_partitions = progress_partitions
-        self._tenants = tenants
         self._incarnations = incarnations
-        self._tag = decision_tag(incarnations.requests, incarnations.journal)
         self._embedding_cache = embedding_cache
         self._embedder = embedding_cache.embedder
-        self._reply_to = reply_to
+        self._reading = Reading(settings, tenants, reply_to)
         self._rejections = Rejections(settings, reply_to, tenants, metrics)
-        self._metrics = metrics
         self._trained = trained
         self._clock = clock
         self._pace = Pace(settings, PaceMetrics(metrics) if pace is None else pace)
@@ -102,8 +75,10 @@ class ClassifyStep(Step):
         self._vectors = BatchVectors(embedding_cache, self._text_sides, self._pace, clock)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
-        self._shards = shards
-        self._attempts = Attempts(shards)
+        origins = Origins(incarnations)
+        self._passing_by = PassingBy(origins, metrics)
+        self._asking = Asking(origins, self._embedder.identity, settings.question_chars_max)
+        self._attempts = Attempts(incarnations.shards)
         self.recall = self._attempts.recall
         """Call it with what another worker made of requests, before they are processed."""
         self.sending = self._attempts.sending
@@ -158,7 +133,7 @@ class ClassifyStep(Step):
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
             return
-        check_kept(policy, self._incarnations.journal, self._shards)
+        check_kept(policy, self._incarnations.journal, self._incarnations.shards)
         self._check_journal(policy)
         if has_uncacheable(None if policy is None else policy.policy):
             # What may be regulated from now on was perhaps not when it was remembered.
@@ -201,45 +176,23 @@ class ClassifyStep(Step):
         """Parse one request, once, and read it. Of one that its shard has already, nothing comes."""
         if self._attempts.left_to_shard(record):
             return []
-        settings = self._settings
-        parsed = parse(record.value, bytes_max=settings.request_bytes_max, depth_max=settings.depth_max)
+        parsed = self._reading.parsed(record)
         return self._or_reject(record, parsed, self._read, record, parsed)
 
     def _read(self, record: Record, parsed: dict[str, Any]) -> PendingRequest | list[Outgoing]:
         """Check one request, and match its category as far as no vector is needed."""
-        settings = self._settings
-        check_carried(record, settings.header_bytes_max)
-        request = self._tenants.bind(record, request_of(parsed))
-        question = question_of(request.body)
-        check_length(question, settings.question_chars_max)
-        target = self._reply_to.target(record.headers, record.key)
-        check_progress(record.headers, self._progress_partitions)
-        known = None if self._router is None else self._router.policy.categories
-        headers = warned(returned(record.headers), warnings_of(parsed, request.category, known))
-        reply = reply_of(target.topic, target.partition, record.key, headers)
+        item = self._reading.request(record, parsed, None if self._router is None else self._router.policy.categories)
         before = self._attempts.passage(record)
         if before is not None:
-            return self._pass(PendingRequest(record, parsed, request, reply, question, None, None), before)
-        match = self._router.match(_routing_input(request, question)) if self._router else None
-        item = PendingRequest(record, parsed, request, reply, question, match, None)
-        reason = self._bypass_reason(item)
+            return self._pass(item, before)
+        question = item.question
+        match = self._router.match(_routing_input(item.request, question)) if self._router else None
+        item = item._replace(match=match)
+        reason = early_reason(item, has_policy=self._router is not None)
         if reason is not None:
             return self._bypass(item, match, reason)
         wanted = question.comparable or (match is None and question.text.strip() != "")
         return item._replace(framed=frame(question.text, self._embedder)) if wanted else item
-
-    def _bypass_reason(self, item: PendingRequest) -> Reason | None:
-        """The reason to bypass the cache, as far as it is known without a vector."""
-        request, match = item.request, item.match
-        if request.deadline_at_ms is not None and request.deadline_at_ms <= item.record.timestamp_ms:
-            return Reason.DEADLINE_PASSED
-        if match is not None and match.never:
-            return Reason.CATEGORY_NEVER
-        if request.cache is CacheMode.BYPASS:
-            return Reason.BYPASS_ASKED
-        if self._router is None:
-            return Reason.NO_POLICY
-        return Reason.CATEGORY_UNKNOWN if match is not None and match.terms is None else None
 
     def _bypass(self, item: PendingRequest, match: CategoryMatch | None, reason: Reason) -> list[Outgoing]:
         category = None if match is None else match.category
@@ -247,30 +200,8 @@ class ClassifyStep(Step):
 
     def _pass(self, item: PendingRequest, passage: Passage) -> list[Outgoing]:
         """The outcome of a request that passes by the cache; its shard is the one that may have the request."""
-        out = self._passed(item, passage)
+        out = self._passing_by.records_of(item, passage, self._in_force)
         return [self._attempts.make(item.record, each, passage) if each.topic == JOURNAL else each for each in out]
-
-    def _passed(self, item: PendingRequest, passage: Passage) -> list[Outgoing]:
-        reason = passage.reason
-        bypass = Bypass(
-            id=self._id(item.record),
-            origin=self._origin(item.record),
-            request=item.request,
-            reply=item.reply,
-            asked_at_ms=item.record.timestamp_ms,
-            category=passage.category,
-            reason=reason,
-            policy_version=passage.policy_version,
-        )
-        if reason is Reason.DEADLINE_PASSED:
-            self._metrics.refused.labels(NAME, RefusalCode.DEADLINE.value).inc()
-            return bypass.refuse(RefusalCode.DEADLINE, "the deadline was over when the request arrived")
-        if item.request.cache is CacheMode.ONLY:
-            not_kept = "answers to this question are not kept: ask without `only`"
-            in_time = reason not in (Reason.OVERLOAD, Reason.READ_AGAIN)
-            return bypass.refuse(RefusalCode.NOT_CACHED, not_kept if in_time else NOT_IN_TIME)
-        limits = Limits() if self._in_force is None else self._in_force.policy.limits
-        return _bounded(bypass.forward(limits))
 
     def _match(self, item: PendingRequest, vectors: Mapping[str, Ints | None]) -> PendingRequest | list[Outgoing]:
         """Match the category by now at the latest; a question whose answer is not kept bypasses the cache."""
@@ -288,85 +219,14 @@ class ClassifyStep(Step):
 
     def _ask(self, item: PendingRequest, sides: Sides) -> list[Outgoing]:
         """Ask the shard. Where another one may have the request already, the request bypasses the cache there."""
-        asked = self._asked(item, None if item.side is None else sides[item.side])
+        asked = self._asking.record_of(item, None if item.side is None else sides[item.side])
         if self._attempts.elsewhere(item.record, asked.key or b"") is not None:
             return self._bypass(item, item.match, Reason.READ_AGAIN)
-        _bounded([asked])
+        bounded([asked])
         return [self._attempts.make(item.record, asked, None)]
-
-    def _asked(self, item: PendingRequest, side: TextSide | None) -> Outgoing:
-        match = item.match
-        assert match is not None, "a question is asked once its category is known"
-        assert match.terms is not None, "what has no terms bypasses the cache"
-        request, policy, vector = item.request, match.terms.policy, item.vector
-        text = item.question.text if request.body["messages"][-1].get("role") == "user" else ""
-        depends = dependence_of(text, request.body, request.vary, policy.leave_out)
-        identity = identify(
-            request.body,
-            request.vary,
-            request.sources,
-            policy,
-            chars_max=self._settings.question_chars_max,
-            question=item.question,
-            framed=item.framed,
-            depends=depends,
-        )
-        apart = policy.scope == "tenant" or (depends.personal and policy.personal != "allow")
-        space = request.tenant if apart else "*"
-        asked = Asked(
-            id=self._id(item.record),
-            origin=self._origin(item.record),
-            request_id=request.request_id,
-            tenant=request.tenant,
-            space=space,
-            category=match.category,
-            classifier=match.classifier,
-            mode=request.cache,
-            model=request.body["model"],
-            embedder=self._embedder.identity,
-            context=identity.context,
-            fields=identity.fields,
-            text_digest=identity.text_digest,
-            vector=None if vector is None else encode(vector),
-            question=Sealed(data=identity.question),
-            text_side=side,
-            body=Sealed(data=_json(unstreamed(request.body))),
-            tags=request.tags,
-            sources=request.sources,
-            deadline_at_ms=request.deadline_at_ms,
-            reply=item.reply,
-            seen=match.terms.seen,
-            depends=depends,
-            overload=item.overload,
-        )
-        key = shard_key(space, match.category, identity.context, policy.slices)
-        return Outgoing("journal", key, asked.encode())
-
-    def _id(self, record: Record) -> str:
-        return decision_id(record.partition, record.offset, self._tag)
-
-    def _origin(self, record: Record) -> Origin:
-        return Origin(
-            topic=record.topic,
-            topic_id=self._incarnations.requests,
-            partition=record.partition,
-            offset=record.offset,
-        )
 
 
 def _routing_input(request: Request, question: Question) -> RoutingInput:
     return RoutingInput(
         request.tenant, request.body["model"], request.tags, request.category, question.text, request.body
     )
-
-
-def _bounded(out: list[Outgoing]) -> list[Outgoing]:
-    """Check the size of the records. Raises Refusal(TOO_LARGE) when one is larger than its topic takes."""
-    for record in out:
-        size = len(record.key or b"") + len(record.value or b"")
-        if size > OUT_BYTES_MAX:
-            raise Refusal(
-                RefusalCode.TOO_LARGE,
-                f"with its escapes the request takes {size} bytes, {OUT_BYTES_MAX} are taken: shorten it",
-            )
-    return out

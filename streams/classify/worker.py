@@ -12,12 +12,13 @@ import threading
 from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.classify.forwards_first import ForwardsFirst
 from refrain.streams.classify.in_turn import InTurn
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.pace import PaceMetrics
 from refrain.streams.classify.recollection import Recollection
 from refrain.streams.classify.rejection import NAME
 from refrain.streams.classify.reply_topic import ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.same_topic import SameTopic
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.classify.tenants import tenants_of
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.kafka.targets import Targets
@@ -115,6 +116,7 @@ class _Entrance:
             partitions_of(targets),
             self._context.now_ms,
             needs_key(targets),
+            self._progress_partitions,
         )
         remembered = max(1, settings.embedding.remembered // len(self.topics))
         return ClassifyStep(
@@ -125,8 +127,6 @@ class _Entrance:
             self._context.metrics,
             self._trained,
             tenants=self._tenants,
-            progress_partitions=self._progress_partitions,
-            shards=shards_of(self._cluster),
             pace=self._pace,
             traces=self._context.traces,
         )
@@ -139,5 +139,5 @@ def check_topics(cluster: Cluster, source: str = SOURCE) -> Incarnations:
     """
     require_topics(cluster, NAME, {SOURCE: source})
     require_room(cluster, NAME, {"journal": JOURNAL_BYTES_MAX})
-    shards_of(cluster)
-    return Incarnations(cluster.topic_id(source), cluster.topic_id("journal"))
+    shards = shards_of(cluster)
+    return Incarnations(cluster.topic_id(source), cluster.topic_id("journal"), shards)

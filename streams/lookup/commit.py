@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from refrain.streams.lookup.metrics import LookupMetrics, show
 from refrain.streams.lookup.reports import CommitReports, ShardReport
 from refrain.streams.lookup.stopped import PassedPart, StoppedShards
 from refrain.streams.shard.state import Shard
-from refrain.streams.store.interface import Checkpoint
+from refrain.streams.store.interface import Changes, Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class _OpenTransaction(NamedTuple):
 
 
 class Commits:
-    """Commits the shards of one worker. `decisions` is where the worker collects them by partition."""
+    """Commits the shards of one worker."""
 
     def __init__(
         self,
@@ -73,7 +73,8 @@ class Commits:
         self._alive = alive
         self._open: _OpenTransaction | None = None
         self._committed: dict[int, int] = {}
-        self.decisions: dict[int, list[Decision]] = {}
+        self._decisions: dict[int, list[Decision]] = {}
+        """By partition: the decisions that no transaction has taken."""
         self.failed: dict[int, StoreDamaged | StoreUnusable] = {}
         """Shards whose local store did not take what is committed: they are to be restored."""
 
@@ -83,11 +84,20 @@ class Commits:
         self._documents.restored(shard.partition)
         self._reports.add(shard)
 
+    def report_anew(self, partition: int) -> None:
+        """Report a shard with the next commit whatever it has folded: the last report said that it was stopped."""
+        self._reports.renew(partition)
+
+    def decided(self, partition: int, decisions: Sequence[Decision]) -> None:
+        """Take decisions of a shard, for the next commit."""
+        if decisions:
+            self._decisions.setdefault(partition, []).extend(decisions)
+
     def remove(self, partition: int) -> None:
         """Stop to commit a shard that another worker owns; drop its decisions. No transaction may be under way."""
         self._committed.pop(partition, None)
         self.failed.pop(partition, None)
-        self.decisions.pop(partition, None)
+        self._decisions.pop(partition, None)
         self._reports.remove(partition)
         show(self._metrics, self._reports.latest.values())
 
@@ -112,7 +122,7 @@ class Commits:
             logger.info("commit kept for after the rebalance: %s", rebalance)
             return
         parts = {
-            p: _Part(shard, shard.next_offset, self.decisions.pop(p, []), self._reports.report(shard))
+            p: _Part(shard, shard.next_offset, self._decisions.pop(p, []), self._reports.report(shard))
             for p, shard in moved.items()
         }
         passed = self._stopped.parts()
@@ -121,28 +131,7 @@ class Commits:
         offsets |= {p: OffsetAndMetadata(part.position, self._documents.of(p)) for p, part in passed.items()}
 
         def transact() -> EndOffsets:
-            records = [
-                Outgoing("documents", key, value, (), partition)
-                for partition, rows in changes.items()
-                for key, value in rows.items()
-            ]
-            records += [
-                Outgoing("documents", key, value, (), partition)
-                for partition, kept in passed.items()
-                for key, value in kept.rows.items()
-            ]
-            records += [
-                Outgoing("decisions", decision.id.encode(), decision.encode(), (), partition)
-                for partition, kept in passed.items()
-                for decision in kept.decisions
-            ]
-            records += [
-                Outgoing("decisions", decision.id.encode(), decision.encode(), (), partition)
-                for partition, part in parts.items()
-                for decision in part.decisions
-            ]
-            records += [record for part in parts.values() for record in part.report.records]
-            ends = self._producer.transact(records, member, offsets)
+            ends = self._producer.transact(_records(parts, changes, passed), member, offsets)
             self._documents.look()
             return ends
 
@@ -164,7 +153,7 @@ class Commits:
             self._open = None
             for partition, part in parts.items():
                 part.shard.abort_commit()
-                self.decisions[partition] = part.decisions + self.decisions.get(partition, [])
+                self._decisions[partition] = part.decisions + self._decisions.get(partition, [])
             for partition, kept in passed.items():
                 self._stopped.give_back(partition, kept)
             return
@@ -187,3 +176,16 @@ class Commits:
         while not wait_for([ends], timeout=BEAT_S).done:
             self._alive()
         return ends.result()
+
+
+def _records(
+    parts: Mapping[int, _Part], changes: Mapping[int, Changes], passed: Mapping[int, PassedPart]
+) -> list[Outgoing]:
+    """The records of a transaction: rows, decisions, reports."""
+    records: list[Outgoing] = []
+    for partition, rows in [*changes.items(), *((p, part.rows) for p, part in passed.items())]:
+        records += [Outgoing("documents", key, value, (), partition) for key, value in rows.items()]
+    decided: list[tuple[int, _Part | PassedPart]] = [*passed.items(), *parts.items()]
+    for partition, part in decided:
+        records += [Outgoing("decisions", one.id.encode(), one.encode(), (), partition) for one in part.decisions]
+    return records + [record for part in parts.values() for record in part.report.records]

@@ -1,6 +1,6 @@
 """Stops shards that cannot go on, reads their partitions meanwhile, and restores them when they may go on.
 
-The worker does the rest: it lets go of a shard before it is stopped, and takes it over when it is restored.
+A shard is let go of before it comes here (`mending.py`), and taken over again when it is restored (`handover.py`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from refrain.schemas.base import RecoveryWay
 from refrain.schemas.journal import RecoveryOrdered
 from refrain.schemas.stats import Stopped, StopReason
-from refrain.streams.errors import ChangelogDamaged, ChangelogLost, StoreDamaged, StoreUnusable
+from refrain.streams.errors import ChangelogDamaged, ChangelogLost, ShardBroken, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster, Consumer, Outgoing
 from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.lookup.remedies import remedy
-from refrain.streams.lookup.restore import Beginning, Restorer, ShardFailure
+from refrain.streams.lookup.restoring import Beginning, Restorer, ShardFailure
 from refrain.streams.lookup.stopped import PassedPart, StoppedShard, StoppedShards, stats_of_stopped
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
@@ -72,6 +72,19 @@ class Stopping:
         self._tries.pop(partition, None)
         self._obeyed.pop(partition, None)
 
+    def restore_or_stop(self, shard: Shard, failure: StoreDamaged | StoreUnusable | ShardBroken) -> None:
+        """Restore a shard whose memory or store is not what was decided; stop it when that does not help."""
+        partition = shard.partition
+        cause = failure.__cause__ if isinstance(failure, ShardBroken) else failure
+        if isinstance(cause, StoreUnusable):
+            reason = StopReason.STORE_UNUSABLE
+        elif self._tries_at(partition, shard.next_offset) <= RESTORES_MAX:
+            return self._restorer.begin(partition, Beginning(is_fresh=isinstance(cause, StoreDamaged)))
+        else:
+            reason = StopReason.STORE_DAMAGED if isinstance(cause, StoreDamaged) else StopReason.STATE_BROKEN
+        known = self._consumer.committed([partition]).get(partition)
+        return self.stop(shard, reason, shard.next_offset if known is None else known.next_offset)
+
     def stop(self, shard: Shard, reason: StopReason, position: int) -> None:
         """Stop one shard, which has committed up to `position`; the others go on."""
         told = Stopped(reason=reason, position=position, offset=shard.next_offset, since_ms=self._now_ms())
@@ -90,7 +103,7 @@ class Stopping:
         if partition in self.shards:
             # It was tried again; questions are passed as before.
             return None
-        if isinstance(failure, StoreDamaged) and self.tries_at(partition, -1) <= RESTORES_MAX:
+        if isinstance(failure, StoreDamaged) and self._tries_at(partition, -1) <= RESTORES_MAX:
             return self._restorer.begin(partition, Beginning(is_fresh=True))
         position = self._position(partition)
         reason, offset = StopReason.STORE_DAMAGED, position
@@ -142,7 +155,7 @@ class Stopping:
             self._metrics.stopped.remove(str(partition), one.told.reason.value)
         return one
 
-    def tries_at(self, partition: int, offset: int) -> int:
+    def _tries_at(self, partition: int, offset: int) -> int:
         """Count one more restore of a shard at this journal offset (-1: before it was loaded); how many it has been."""
         at, times = self._tries.get(partition, (-1, 0))
         times = times + 1 if at == offset else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from refrain.schemas.base import Header, Reply
 from refrain.schemas.responses import DecisionSummary, Outcome, Problem, Response
@@ -93,6 +93,22 @@ def error_response(
         error=Problem(code=str(code), message=message),
         decision=decision,
     )
+
+
+class Requester(Protocol):
+    """Whatever knows who asked: a request, a question, one that waits, a route."""
+
+    @property
+    def request_id(self) -> str | None: ...
+    @property
+    def tenant(self) -> str | None: ...
+
+
+def error_for(
+    requester: Requester, code: RefusalCode | str, message: str, decision: DecisionSummary | None = None
+) -> Response:
+    """An error response to whoever asked."""
+    return error_response(code, message, request_id=requester.request_id, tenant=requester.tenant, decision=decision)
 
 
 def project(body: Body) -> Body:

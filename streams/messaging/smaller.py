@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
-from refrain.schemas.base import Part, Reply
+from refrain.schemas.base import Part
 from refrain.schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON, HEADER_TARGET, HEADERS, NotSent
 from refrain.schemas.decisions import Decision
 from refrain.schemas.forwards import Completion, Status
@@ -26,7 +26,7 @@ from refrain.streams.messaging import progress
 from refrain.streams.messaging.dead_letters import TOPIC
 from refrain.streams.messaging.decoding import envelope_of
 from refrain.streams.messaging.own_topics import RESPONSES
-from refrain.streams.messaging.responses import error_response, respond
+from refrain.streams.messaging.responses import error_for, respond
 from refrain.streams.messaging.routes import ShardRoute, decode_route
 
 MENDED_BY_NOTHING = frozenset({"documents", "policies", "control"})
@@ -119,8 +119,7 @@ def _of_response(record: Outgoing, misfit: Misfit, letter: Outgoing) -> list[Out
 def _error_in_place(
     record: Outgoing, told: _Told, code: str, message: str, decision: DecisionSummary | None
 ) -> Outgoing:
-    error = error_response(code, message, request_id=told.request_id, tenant=told.tenant, decision=decision)
-    return record._replace(value=error.encode())
+    return record._replace(value=error_for(told, code, message, decision).encode())
 
 
 def _of_dead_letter(record: Outgoing, misfit: Misfit) -> list[Outgoing]:
@@ -137,7 +136,7 @@ def _of_journal(record: Outgoing, misfit: Misfit, letter: Outgoing) -> list[Outg
     event = decode_event(record.value or b"")
     if isinstance(event, Asked):
         problem = _problem(misfit, "the question cannot be looked up; with its escapes")
-        return [_failed_directly(event.reply, problem, event.request_id, event.tenant, None)]
+        return [respond(event.reply, error_for(event, problem.code, problem.message))]
     if isinstance(event, Answered):
         code = RefusalCode.ANSWER_TOO_LARGE if _is_size(misfit) else RefusalCode.NOT_SENT
         problem = Problem(code=code.value, message=misfit.text)
@@ -157,20 +156,13 @@ def _of_forward(record: Outgoing, misfit: Misfit, letter: Outgoing) -> list[Outg
     if isinstance(route, ShardRoute):
         failed = AnswerFailed(forward_id=route.forward_id, error=problem)
         return [Outgoing("journal", route.forward_id.encode(), failed.encode(), partition=route.partition)]
-    return [_failed_directly(route.reply, problem, route.request_id, route.tenant, route.decision)]
+    return [respond(route.reply, error_for(route, problem.code, problem.message, route.decision))]
 
 
 def _problem(misfit: Misfit, what: str) -> Problem:
     """The problem of a question that cannot be sent on."""
     code, advice = (RefusalCode.TOO_LARGE, ": shorten it") if _is_size(misfit) else (RefusalCode.NOT_SENT, "")
     return Problem(code=code.value, message=f"{what} {misfit.text}{advice}")
-
-
-def _failed_directly(
-    reply: Reply, problem: Problem, request_id: str | None, tenant: str, decision: DecisionSummary | None
-) -> Outgoing:
-    response = error_response(problem.code, problem.message, request_id=request_id, tenant=tenant, decision=decision)
-    return respond(reply, response)
 
 
 def _of_completion(record: Outgoing, misfit: Misfit, letter: Outgoing) -> list[Outgoing]:

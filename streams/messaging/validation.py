@@ -46,7 +46,7 @@ def refused_fields(refusal: Refusal) -> list[str]:
     """The fields that a refusal names, for logs: a reason of `bad_field` begins with each of them and a colon."""
     if refusal.code is not RefusalCode.BAD_FIELD:
         return []
-    heads = (part.partition(": ") for part in str(refusal.args[0]).split("; "))
+    heads = (part.partition(": ") for part in refusal.text.split("; "))
     return [head for head, colon, _ in heads if colon and _STEP.fullmatch(head)][:PROBLEMS_MAX]
 
 

@@ -23,7 +23,7 @@ from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import Envelope
 from refrain.streams.messaging.model_errors import problem_in
 from refrain.streams.messaging.privacy import has_uncacheable, may_store
-from refrain.streams.messaging.responses import error_response, respond
+from refrain.streams.messaging.responses import error_for, respond
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute
 from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import Metrics, request_seconds
@@ -223,10 +223,7 @@ def answered_to(route: ShardRoute | DirectRoute, reply: Reply, outcome: Outcome,
 
 def error_to(route: ShardRoute | DirectRoute, reply: Reply, problem: Problem) -> Outgoing:
     """An error as a response to the requester of the route."""
-    response = error_response(
-        problem.code, problem.message, request_id=route.request_id, tenant=route.tenant, decision=route.decision
-    )
-    return respond(reply, response)
+    return respond(reply, error_for(route, problem.code, problem.message, route.decision))
 
 
 def is_late(record: Record, route: ShardRoute) -> bool:
@@ -281,4 +278,4 @@ def too_late() -> Problem:
 
 def problem_of(refusal: Refusal) -> Problem:
     """A refusal as the problem in a response."""
-    return Problem(code=refusal.code.value, message=str(refusal.args[0]))
+    return Problem(code=refusal.code.value, message=refusal.text)

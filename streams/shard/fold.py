@@ -37,7 +37,7 @@ from refrain.streams.messaging.decoding import check_size, unknown_version_of
 from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import has_uncacheable, may_store
 from refrain.streams.messaging.quarantine import TOLD, quarantined, refusal_of_quarantined
-from refrain.streams.messaging.responses import error_response
+from refrain.streams.messaging.responses import error_for
 from refrain.streams.messaging.validation import wrong_fields
 from refrain.streams.shard import counts
 from refrain.streams.shard.columns import TENANTS
@@ -206,13 +206,8 @@ def _tell(shard: Shard, event: Event, record: Record, refusal: Refusal, out: Fol
     if isinstance(event, Asked):
         decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)
         out.decisions.append(decision)
-        response = error_response(
-            refusal.code,
-            TOLD if refusal.code is RefusalCode.QUARANTINED else NOT_FOLDED,
-            request_id=event.request_id,
-            tenant=event.tenant,
-            decision=summary(decision, depends=event.depends),
-        )
+        message = TOLD if refusal.code is RefusalCode.QUARANTINED else NOT_FOLDED
+        response = error_for(event, refusal.code, message, summary(decision, depends=event.depends))
         out.effects += answered.told(event.reply, lambda: response)
     elif isinstance(event, Answered):
         answered.fail_all(shard, event.forward_id, refusal.code, "the answer could not be read", out)

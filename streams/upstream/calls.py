@@ -120,4 +120,4 @@ async def _answer(model: Model, forward: Forward) -> Answer:
             raise
         refusal = unforeseen(error)
         logger.warning("a call of the model failed: %s; its completion tells where", refusal.code.value)
-        return failed_answer(refusal.code, str(refusal.args[0]))
+        return failed_answer(refusal.code, refusal.text)

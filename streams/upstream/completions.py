@@ -36,7 +36,7 @@ def completed(called: CallResult) -> list[Outgoing]:
             raise
         refusal = unforeseen(error)
         logger.warning("the answer to %s cannot be written: %s", called.id, refusal.code.value)
-        return [_completed(called._replace(answer=failed_answer(refusal.code, str(refusal.args[0]))))]
+        return [_completed(called._replace(answer=failed_answer(refusal.code, refusal.text)))]
 
 
 def _completed(called: CallResult) -> Outgoing:
@@ -61,7 +61,7 @@ def tell_of(record: Record, refusal: Refusal) -> list[Outgoing]:
 
 
 def _failed(envelope: Envelope, refusal: Refusal) -> Outgoing:
-    answer = Answer(problem=Problem(code=refusal.code.value, message=str(refusal.args[0])))
+    answer = Answer(problem=Problem(code=refusal.code.value, message=refusal.text))
     completion = completion_of(envelope.forward_id, envelope.route, answer, 0)
     return Outgoing(TARGET, envelope.forward_id.encode(), encode_completion(completion))
 

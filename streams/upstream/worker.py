@@ -7,33 +7,30 @@ model; `Outbox` produces. A forward counts as done when its completion is acknow
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from refrain.schemas.forwards import Forward
-from refrain.schemas.progress import ProgressPlace
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import check_size, read
-from refrain.streams.messaging.progress import TOPIC as PROGRESS
-from refrain.streams.messaging.progress import piece
 from refrain.streams.messaging.quarantine import quarantined, refusal_of_quarantined
 from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.traces.context import carried
-from refrain.streams.traces.interface import calling, carrying
+from refrain.streams.upstream.call_handling import CallHandling, Receipt
 from refrain.streams.upstream.call_ids import call_id
-from refrain.streams.upstream.call_steps import Stepped
 from refrain.streams.upstream.calls import CallResult, Calls
-from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward, tell_of
+from refrain.streams.upstream.completions import SOURCE, read_completed, reject_forward, tell_of
 from refrain.streams.upstream.failures import FailureLog, failure_of
+from refrain.streams.upstream.in_hand import InHand
 from refrain.streams.upstream.load_meter import LoadMeter, to_topic
 from refrain.streams.upstream.loading import model_of
 from refrain.streams.upstream.metrics import NAME, UpstreamMetrics
-from refrain.streams.upstream.model import Answer, Model
+from refrain.streams.upstream.model import Model
 from refrain.streams.upstream.offset_tracker import SPAN_MAX, OffsetTracker
 from refrain.streams.upstream.open_forwards import OpenForward, OpenForwards, Throttle
 from refrain.streams.upstream.outbox import Outbox
@@ -95,9 +92,7 @@ class UpstreamWorker:
         )
         self._now_ms = context.now_ms
         self._traces = context.traces
-        self._progress = context.progress(NAME, SOURCE)
-        self._calling = context.progress(f"{NAME}.calls", SOURCE)
-        self._producing = context.progress(f"{NAME}.outbox", SOURCE)
+        self._in_hand = InHand(context.progress)
         self._bounds = bounds
         self._newly_assigned: set[int] = set()
         self._draining = False
@@ -110,15 +105,18 @@ class UpstreamWorker:
         producer = fitting_producer(
             self._cluster.producer(), self._cluster, context.settings.prefix, NAME, context.metrics
         )
-        self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(producer, self._producing)
-        self._progress_poster = self._cluster.poster(delivery_timeout_ms=PROGRESS_TIMEOUT_MS)
+        self._outbox: Outbox[Receipt] = Outbox(producer, self._in_hand.sent)
+        self._pieces = self._cluster.poster(delivery_timeout_ms=PROGRESS_TIMEOUT_MS)
+        self._handling = handling = CallHandling(
+            self._open, self._outbox, self._pieces, self._in_hand.called, self._traces, self._metrics
+        )
         self._calls = Calls(
-            make_model or model_of(context.settings, context.now_ms, self._relay),
+            make_model or model_of(context.settings, context.now_ms, handling.relay),
             self._settings.concurrency,
-            self._start_call,
-            self._queue_completion,
+            handling.wanted,
+            handling.finished,
             self._now_ms,
-            self._step_by_step,
+            handling.step_by_step,
         )
         self._consumer = self._cluster.consumer(SOURCE, NAME, self)
         self._offsets = OffsetTracker(self._consumer)
@@ -134,17 +132,15 @@ class UpstreamWorker:
         # A rebalance within the poll may have taken the partitions of its first records.
         mine = [record for record in batch if record.partition in owned]
         if mine:
-            self._progress.follow(owned)
-            self._calling.follow(owned)
-            self._producing.follow(owned)
-        for run in self._progress.runs(mine):
-            with self._progress.in_hand(run):
+            self._in_hand.follow(owned)
+        for run in self._in_hand.polled.runs(mine):
+            with self._in_hand.polled.in_hand(run):
                 for record in run:
                     self._take(record)
         self._settle()
         self._failures.warn()
         self._check()
-        self._progress_poster.poll()
+        self._pieces.poll()
         self._throttle.turn(len(self._open))
         if time.monotonic() >= self._commit_due:
             self._commit_due = time.monotonic() + self._settings.commit_interval_ms / 1_000
@@ -158,6 +154,7 @@ class UpstreamWorker:
     def drain(self) -> None:
         """Wait for the calls under way, at most `drain_s`, and commit the offsets. No new call starts."""
         self._draining = True
+        self._handling.start_no_more()
         self._await_started(None, self._bounds.drain_s)
         self._check()
         self._offsets.commit(self._offsets.partitions)
@@ -169,7 +166,7 @@ class UpstreamWorker:
         finally:
             self._calls.close()
             self._outbox.close()
-            self._progress_poster.close()
+            self._pieces.close()
 
     # --- the rebalance listener
 
@@ -206,7 +203,7 @@ class UpstreamWorker:
         source = (record.partition, record.offset)
         if not self._offsets.take(*source):
             return
-        if any(each.is_set_aside(record) for each in (self._progress, self._calling, self._producing)):
+        if self._in_hand.is_set_aside(record):
             shared.refused.labels(NAME, RefusalCode.QUARANTINED.value).inc()
             told = self._told(record)
             self._outbox.put(lambda: [quarantined(record, NAME), *told], source, source)
@@ -233,56 +230,8 @@ class UpstreamWorker:
 
     def _told(self, record: Record) -> list[Outgoing]:
         """The failed completion of a forward that has ended its worker twice, if it may be read for that."""
-        with self._progress.telling(record) as may_be_read:
+        with self._in_hand.polled.telling(record) as may_be_read:
             return tell_of(record, refusal_of_quarantined()) if may_be_read else []
-
-    # --- in the loop that calls the model
-
-    def _start_call(self, id_: str) -> bool:
-        under_way = self._open.get(id_)
-        if under_way is None or self._draining:
-            return False
-        under_way.started = True
-        return True
-
-    def _relay(self, place: ProgressPlace, attempt: int, chunk: dict[str, Any]) -> None:
-        self._metrics.shared.sent.labels(NAME, PROGRESS).inc()
-        # Nobody relies on a piece: the response has the whole answer.
-        self._progress_poster.post(piece(place, attempt, chunk), lambda why: None)
-
-    def _step_by_step(self, id_: str, call: Coroutine[Any, Any, Answer]) -> Awaitable[Answer]:
-        under_way = self._open.get(id_)
-        # Asked once: the thread that polls may take the last place away meanwhile.
-        place = None if under_way is None else under_way.place
-        if under_way is None or place is None:
-            return call
-        if under_way.context:
-            call = self._traced(under_way, call)
-        return Stepped(call, self._calling, *place)
-
-    async def _traced(self, under_way: OpenForward, call: Coroutine[Any, Any, Answer]) -> Answer:
-        """The call in a span of its own, which the model's server is told to go on with."""
-        span = self._traces.begin(NAME, under_way.context, "client")
-        if span is None:
-            under_way.context = ()
-            return await call
-        under_way.context = span.headers
-        try:
-            with calling(span.headers):
-                answer = await call
-            span.tell(model=self._metrics.model_label(under_way.model))
-            failure = failure_of(answer)
-            if failure is not None:
-                span.fail(self._metrics.failure_label(failure))
-            return answer
-        finally:
-            span.end()
-
-    def _queue_completion(self, called: CallResult) -> None:
-        under_way = self._open.get(called.id)
-        context = () if under_way is None else under_way.context
-        place = None if under_way is None else under_way.place
-        self._outbox.put(lambda: [carrying(each, context) for each in completed(called)], called, place)
 
     # --- completions acknowledged
 
@@ -325,8 +274,7 @@ class UpstreamWorker:
 
     def _forget(self, partitions: Sequence[int]) -> None:
         self._offsets.forget(partitions)
-        self._calling.released(partitions)
-        self._producing.withdraw(partitions)
+        self._in_hand.forget(partitions)
         self._newly_assigned.difference_update(partitions)
         self._throttle.forget(partitions)
         self._open.forget(partitions)

@@ -40,6 +40,8 @@ from tests.attack.workers import Workers
 QUIET_S = 5.0
 WARM_S = 3.0
 SHORT = 0.02
+SHORT_QUIET = 0.5
+"""The part of the time without attacks that the short form takes."""
 LOOPBACK = ("127.", "localhost", "[::1]")
 EXIT_NOT_HELD = 1
 EXIT_USAGE = 2
@@ -58,6 +60,8 @@ class Plan:
     until_s: float
     """When (on the monotonic clock) no further attack begins."""
     p99_max: float | None
+    quiet: float = 1.0
+    """The part of the time without attacks at the beginning."""
 
 
 def main(
@@ -83,14 +87,15 @@ def main(
     if bootstrap is not None and not owner and not _is_loopback(bootstrap):
         notes.print(f"error: {bootstrap} is not on loopback: if it is yours, add --i-own-this-cluster", markup=False)
         sys.exit(EXIT_USAGE)
-    # A policy is changed only where nobody else lives by it.
-    chosen = [*damage.ATTACKS, *burdens.ATTACKS, *reach.ATTACKS, *words.ATTACKS]
-    chosen += burdens.OWNERS if owner or bootstrap is None else ()
+    # A policy is changed only where nobody else lives by it; and first, while commands have nothing to pass over.
+    chosen = [*burdens.OWNERS] if owner or bootstrap is None else []
+    chosen += [*damage.ATTACKS, *burdens.ATTACKS, *reach.ATTACKS, *words.ATTACKS]
     if mutated:
         chosen += [mutations.at_once(min(mutated, 400), seed)] if short else mutations.attacks(mutated, seed)
     attacks = [attack for attack in chosen if only is None or only in attack.name]
     until_s = time.monotonic() + minutes * 60
-    plan = Plan(attacks, SHORT if short else 1.0, min(rate, 20.0) if short else rate, rounds, until_s, p99_max)
+    size, quiet = (SHORT, SHORT_QUIET) if short else (1.0, 1.0)
+    plan = Plan(attacks, size, min(rate, 20.0) if short else rate, rounds, until_s, p99_max, quiet)
     rows: list[Row] = []
     try:
         with ExitStack() as stack:
@@ -123,9 +128,9 @@ def main(
 def attack_all(target: Target, workers: Workers, folders: Sequence[Path], plan: Plan, rows: list[Row]) -> list[str]:
     """Carry out the plan; a row an attack. Returns what did not hold."""
     with closing(CalmStream(target, workers, plan.rate)) as calm:
-        time.sleep(WARM_S)
+        time.sleep(WARM_S * plan.quiet)
         start = calm.mark()
-        time.sleep(QUIET_S)
+        time.sleep(QUIET_S * plan.quiet)
         quiet = calm.figures(start, target.wait_s)
         notes.print(
             f"quiet: {quiet.answered} of {quiet.asked} answered, p50 {quiet.p50_ms:.0f} ms, p99 {quiet.p99_ms:.0f}"

@@ -104,6 +104,8 @@ def carry_out(
 
 def accounts(target: Target, sent: Sent) -> list[str]:
     """What is wrong with what became of the records sent: not read, lost, or answered twice."""
+    if not sent.places:
+        return []
     ledger, requests = target.ledger, target.settings.classify.topic
 
     def times(place: Place) -> int:

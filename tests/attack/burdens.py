@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -15,19 +11,22 @@ import yaml
 from refrain.ops.ask.questions import Defaults, request_of
 from refrain.schemas.requests import Request
 from tests.attack.attack import Attack, Sent
+from tests.attack.commands import refrain
 from tests.attack.target import Target
 from tests.attack.workers import Workers
 from tests.streams.kafka.raw_records import GZIP, NotTaken, Raw
 
 BOMB_BYTES = 100_000_000
-COMMAND_S = 90.0
 PATTERN = r"^(\w+\s?)*:$"
 """Of exponential cost where expressions backtrack."""
 SERIES_MAX = 2_000
 """Series that one worker may serve more than before, however many names were sent."""
+NAMES = ("m", "category-", "tenant-")
+"""How the names of models, categories and tenants begin."""
+NAMES_MAX = 100
+"""Names of one kind that one worker may tell by themselves, however many were sent."""
 REPEATED = ("v1.", "1.1.", "a'a", "((", "not ", "1,", "é\u0301", "- ", "A. B. ", "http://a.a/", "`x` ", "do n't ")
 QUESTION_CHARS = 90_000
-REFRAIN = [sys.executable, "-c", "import sys; from refrain.ops.cli import main; sys.exit(main(sys.argv[1:]))"]
 
 
 def bombs(target: Target, size: float) -> Sent:
@@ -47,17 +46,17 @@ def pattern(target: Target, size: float) -> Sent:
     """A policy's pattern that backtracks without end, and a question that would make it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "policy.yaml"
-        policy = yaml.safe_load(_refrain(target, "policies", "show", "--yaml").stdout)
+        policy = yaml.safe_load(refrain(target, "policies", "show", "--yaml").stdout)
         policy.setdefault("rules", []).append({"when": {"pattern": PATTERN}, "category": target.category})
         file.write_text(yaml.safe_dump(policy))
-        applied = _refrain(target, "policies", "apply", str(file), "--yes", "--who", "attack", "--why", "attack")
+        applied = refrain(target, "policies", "apply", str(file), "--yes", "--who", "attack", "--why", "attack")
     if applied.returncode != 0:
         return Sent(skipped="the policy is refused")
     # Without a category, so that the rules are asked.
     questions = [request_of("abcdefgh " * 8 + f"{n}!", Defaults("default", tenant="odd")) for n in range(5)]
     replies = target.ask(questions)
     unanswered = sum(reply.response is None for reply in replies)
-    reverted = _refrain(target, "policies", "revert", "--yes", "--who", "attack", "--why", "attack")
+    reverted = refrain(target, "policies", "revert", "--yes", "--who", "attack", "--why", "attack")
     problems = [f"{unanswered} questions were not answered"] if unanswered else []
     if reverted.returncode != 0:
         problems.append("the policy before could not be put in force again")
@@ -92,13 +91,15 @@ def labels(target: Target, size: float) -> Sent:
         records.append(Raw(None, request.encode()))
     sent = Sent(target.write(target.settings.classify.topic, records, GZIP))
     target.eventually(lambda: target.is_read(sent.places))
-    after = {name: len(text.splitlines()) for name, text in workers.metrics().items()}
-    bound = min(SERIES_MAX, len(records))
-    sent.problems += [
-        f"{name} serves {count - before[name]} more series"
-        for name, count in after.items()
-        if name in before and count - before[name] > bound
-    ]
+    after = workers.metrics()
+    for name, text in after.items():
+        more = len(text.splitlines()) - before.get(name, 0)
+        if name in before and more > SERIES_MAX:
+            sent.problems.append(f"{name} serves {more} more series")
+        for kind in NAMES:
+            known = len(set(re.findall(f'"{kind}[0-9]+"', text)))
+            if known > NAMES_MAX:
+                sent.problems.append(f"{name} tells {known} names by themselves, such as {kind}0")
     return sent
 
 
@@ -106,20 +107,6 @@ def _asked(target: Target, requests: list[Request]) -> Sent:
     replies = target.ask(requests, target.wait_s)
     unanswered = sum(reply.response is None for reply in replies)
     return Sent(asked=len(replies), problems=[f"{unanswered} questions were not answered"] if unanswered else [])
-
-
-def _refrain(target: Target, *arguments: str) -> subprocess.CompletedProcess[str]:
-    settings = target.settings
-    connection = {name: value.get_secret_value() for name, value in settings.connection.items()}
-    environment = {
-        **{name: value for name, value in os.environ.items() if not re.match("REFRAIN_(CONNECTION|CONFIG)", name)},
-        "REFRAIN_KAFKA": settings.kafka,
-        "REFRAIN_PREFIX": settings.prefix,
-        "REFRAIN_STATE_DIR": str(settings.state_dir),
-        "REFRAIN_CONNECTION": json.dumps(connection),
-    }
-    command = [*REFRAIN, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=COMMAND_S, check=False)
 
 
 ATTACKS = (

@@ -14,6 +14,7 @@ from refrain.ops.ask.questions import Defaults, request_of
 from refrain.schemas.load import LoadSample
 from refrain.schemas.requests import Request
 from tests.attack.attack import Attack, Sent
+from tests.attack.commands import refrain
 from tests.attack.target import Target
 from tests.streams.kafka.odd_batches import TAKEN
 from tests.streams.kafka.raw_records import GZIP, LZ4, NotTaken, Raw, batch_of
@@ -67,7 +68,10 @@ def large_records(target: Target, size: float) -> Sent:
 
 
 def unreadable_batches(target: Target, size: float) -> Sent:
-    """Batches that the broker takes and no client can read, each behind a sound one, on every topic that is read."""
+    """Batches that the broker takes and no client can read, each behind a sound one, on every topic that is read.
+
+    A command that reads one of these topics passes over them as the workers do.
+    """
     sent, junk = Sent(asides=True), batch_of([Raw(b"k", b"junk")])
     for number, topic in enumerate(READ):
         odd = list(TAKEN.values())
@@ -77,6 +81,9 @@ def unreadable_batches(target: Target, size: float) -> Sent:
                 sent.places += [*target.write_built(topic, junk, 1), target.write_odd(topic, batch)]
             except NotTaken as refused:
                 sent.skipped = f"the broker refuses some ({refused.code})"
+    told = refrain(target, "history", "--json")
+    if told.returncode != 0:
+        sent.problems.append(f"`refrain history` ends with {told.returncode}: {told.stderr.strip()[-200:]}")
     return sent
 
 

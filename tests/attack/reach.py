@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -56,9 +57,8 @@ def forged_routes(target: Target, size: float) -> Sent:
     ]
     sent = Sent(target.write("completions", completions), asides=True)
     target.eventually(lambda: target.is_read(sent.places))
-    for topic in OWN:
-        if _holds(target, topic, mark.encode()):
-            sent.problems.append(f"{topic} holds what a forged completion brought")
+    for topic in sorted(_holding(target, OWN, mark.encode())):
+        sent.problems.append(f"{topic} holds what a forged completion brought")
     return sent
 
 
@@ -119,35 +119,38 @@ def _replies(target: Target) -> list[str]:
     return ["responses", *OWN[:4], *(f"/{prefix}{topic}" for topic in OWN), "/bad topic!", ""]
 
 
-def _holds(target: Target, topic: str, needle: bytes) -> bool:
-    """Whether a record near the ends of a topic holds the bytes, aborted ones too."""
-    name = target.settings.prefix + topic
+def _holding(target: Target, topics: Sequence[str], needle: bytes) -> set[str]:
+    """The topics of which a record near their ends holds the bytes, aborted ones too."""
+    names = {target.settings.prefix + topic: topic for topic in topics}
     base: dict[str, Any] = client(target.settings)
     consumer = Consumer(
         {**base, "group.id": f"{target.settings.prefix}attack", "isolation.level": "read_uncommitted",
          "enable.auto.commit": False, "enable.partition.eof": True}
     )  # fmt: skip
+    found: set[str] = set()
     try:
         places = []
-        for number in consumer.list_topics(name, timeout=READ_S).topics[name].partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(name, number), timeout=READ_S)
-            places.append(TopicPartition(name, number, max(low, high - LATELY)))
+        for name in names:
+            for number in consumer.list_topics(name, timeout=READ_S).topics[name].partitions:
+                low, high = consumer.get_watermark_offsets(TopicPartition(name, number), timeout=READ_S)
+                places.append(TopicPartition(name, number, max(low, high - LATELY)))
         # Batches that nobody can read may lie there.
-        passing = assigned(consumer, {name: topic}, raw_fetch(target.settings), places)
-        ended: set[int | None] = set()
+        passing = assigned(consumer, names, raw_fetch(target.settings), places)
+        ended: set[tuple[str | None, int | None]] = set()
         # What cannot be read is passed over by its silence: seconds each, on a machine that others use as well.
         until = time.monotonic() + target.wait_s
         while len(ended) < len(places):
             if time.monotonic() > until:
-                raise RuntimeError(f"{topic} could not be read to its end")
+                raise RuntimeError(f"{', '.join(topics)} could not be read to their ends")
             for message in passing.hear(consumer.consume(1_000, SILENCE_S)).messages:
+                topic = names[message.topic() or ""]
                 if message.error() is not None:
-                    ended.add(message.partition())
+                    ended.add((topic, message.partition()))
                 elif needle in (message.value() or b"") or needle in str(record_of(topic, message).headers).encode():
-                    return True
+                    found.add(topic)
     finally:
         consumer.close()
-    return False
+    return found
 
 
 ATTACKS = (

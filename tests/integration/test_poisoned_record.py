@@ -27,17 +27,17 @@ LIVES_MAX = 5
 PROGRAM = f"""
 import os, signal, sys
 from refrain.ops.run.worker import run_worker
-from refrain.streams.lookup import worker
+from refrain.streams.lookup import folding
 from refrain.streams.settings import Settings
 
-kept = worker.fold
+kept = folding.fold
 
 def deadly(shard, record):
     if {POISON.encode()!r} in (record.value or b"") and shard.skips.of(record.offset) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     return kept(shard, record)
 
-worker.fold = deadly
+folding.fold = deadly
 sys.exit(run_worker("lookup", Settings.model_validate_json(sys.argv[1])))
 """
 

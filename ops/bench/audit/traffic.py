@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refrain.ops.bench.shard import EMBEDDER, THRESHOLD, Layout, policy_of, wording
+from refrain.ops.bench.made_up import EMBEDDER, THRESHOLD, Layout, policy_of, wording
 from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.journal import Answered, Asked, Event, Origin, PolicySet, Seen
 from refrain.schemas.policy import Cacheable, Guard, Limits, Policy

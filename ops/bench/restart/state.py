@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refrain.ops.bench.shard import EMBEDDER, Layout, entry_of, policy_of
+from refrain.ops.bench.made_up import EMBEDDER, Layout, entry_of, policy_of
 from refrain.schemas.documents import Meta, ShardPolicy, TableMode
 from refrain.schemas.journal import Tick
 from refrain.schemas.policy import Limits

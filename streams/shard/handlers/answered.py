@@ -24,7 +24,7 @@ from refrain.streams.messaging.privacy import may_store
 from refrain.streams.messaging.responses import (
     compact,
     digest_of_answer,
-    error_response,
+    error_for,
     project,
     respond,
     served,
@@ -197,11 +197,7 @@ def _projects(body: Body) -> bool:
 
 
 def _error(waiting: Waiting, code: str, message: str) -> list[Outgoing]:
-    def response() -> Response:
-        decision = _summary_of(waiting)
-        return error_response(code, message, request_id=waiting.request_id, tenant=waiting.tenant, decision=decision)
-
-    return told(waiting.reply, response)
+    return told(waiting.reply, lambda: error_for(waiting, code, message, _summary_of(waiting)))
 
 
 def _errors(waiting: Iterable[Waiting], code: str, message: str) -> list[Outgoing]:

@@ -11,9 +11,9 @@ from refrain.streams.errors import ChangeTooLarge, RefusalCode
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import TENANTS
 from refrain.streams.shard.dependence import not_kept_reason, shortened
+from refrain.streams.shard.handlers.asking import Asking
 from refrain.streams.shard.handlers.forwarding import flight_of
 from refrain.streams.shard.handlers.outcomes import (
-    Asking,
     coalesce,
     deadline_of,
     pass_through,

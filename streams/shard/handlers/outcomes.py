@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from refrain.schemas.base import Sealed
-from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.decisions import Reason
 from refrain.schemas.documents import Doubt, EntryStats, Flight, Waiting
 from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.journal import Asked
 from refrain.schemas.policy import Limits, Policy
 from refrain.schemas.requests import CacheMode
-from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.schemas.responses import Outcome, Response
 from refrain.streams.errors import RefusalCode
-from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging import progress
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
-from refrain.streams.messaging.responses import NOT_IN_TIME, error_response, respond, served
+from refrain.streams.messaging.responses import NOT_IN_TIME, error_for, respond, served
 from refrain.streams.messaging.routes import DirectRoute, encode_route
 from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
+from refrain.streams.shard.handlers.asking import Asking, decision_on, told_of
 from refrain.streams.shard.handlers.forwarding import flight_of, forward_by, forward_of
 from refrain.streams.shard.index.entries import IndexedEntry
-from refrain.streams.shard.outcome import FoldResult, decided, summary
+from refrain.streams.shard.outcome import decided, summary
 from refrain.streams.shard.search.question import ShardQuestion
 from refrain.streams.shard.search.search import Join, SearchResult, coalesce_with
-from refrain.streams.shard.state import Shard, StoredAnswer
+from refrain.streams.shard.state import Shard
 
-
-class Asking(NamedTuple):
-    """A question that is decided: what every outcome is made of."""
-
-    shard: Shard
-    asked: Asked
-    record: Record
-    out: FoldResult
-    first: tuple[Change, ...] = ()
-    """What is to be written whatever is decided."""
+NOT_KEPT = "answers to this question are not kept, and the request wants no model to be called"
+"""The message to a request that wants no model to be called, and that passes by the cache."""
 
 
 def coalesce(context: Asking, question: ShardQuestion, verdict: SearchResult, join: Join, deadline_at_ms: int) -> None:
@@ -118,13 +110,13 @@ def serve(
         stale_served=verdict.stale or indexed.stale_served,
     )
     shard.apply([*first, *changes, STATS.put(entry_id(indexed.id), used)])
-    decision = _decision(context, question, verdict, Outcome.HIT, forward_id, kept)
+    decision = decision_on(context, question, verdict, Outcome.HIT, forward_id, kept)
     response = Response.trusted(
         request_id=asked.request_id,
         tenant=asked.tenant,
         outcome=Outcome.HIT,
         body=body,
-        decision=_told(question, verdict, decision),
+        decision=told_of(question, verdict, decision),
     )
     out.effects.append(respond(asked.reply, response))
     out.decisions.append(decision)
@@ -147,8 +139,8 @@ def wait(
     """
     shard, asked, record, out, first = context
     kept = None if verdict.serve is None else shard.stored_answer(verdict.serve)
-    decision = _decision(context, question, verdict, outcome, forward_id, kept)
-    told = _told(question, verdict, decision)
+    decision = decision_on(context, question, verdict, outcome, forward_id, kept)
+    told = told_of(question, verdict, decision)
     waiting = Waiting.trusted(
         id=asked.id,
         forward_id=forward_id,
@@ -177,14 +169,8 @@ def refuse(context: Asking, question: ShardQuestion, verdict: SearchResult, code
     """Answer with an error; nothing is forwarded."""
     asked = context.asked
     context.shard.apply(context.first)
-    decision = _decision(context, question, verdict, Outcome.ERROR, None)
-    response = error_response(
-        code,
-        message,
-        request_id=asked.request_id,
-        tenant=asked.tenant,
-        decision=_told(question, verdict, decision),
-    )
+    decision = decision_on(context, question, verdict, Outcome.ERROR, None)
+    response = error_for(asked, code, message, told_of(question, verdict, decision))
     context.out.effects.append(respond(asked.reply, response))
     context.out.decisions.append(decision)
 
@@ -205,14 +191,8 @@ def pass_through(context: Asking, reason: Reason) -> None:
     )
     if asked.mode is CacheMode.ONLY:
         decision = decision.model_copy(update={"outcome": Outcome.ERROR, "forward_id": None})
-        not_kept = "answers to this question are not kept, and the request wants no model to be called"
-        response = error_response(
-            RefusalCode.NOT_CACHED,
-            NOT_IN_TIME if reason is Reason.OVERLOAD else not_kept,
-            request_id=asked.request_id,
-            tenant=asked.tenant,
-            decision=summary(decision, depends=asked.depends),
-        )
+        message = NOT_IN_TIME if reason is Reason.OVERLOAD else NOT_KEPT
+        response = error_for(asked, RefusalCode.NOT_CACHED, message, summary(decision, depends=asked.depends))
         out.effects.append(respond(asked.reply, response))
         out.decisions.append(decision)
         return
@@ -231,65 +211,5 @@ def pass_through(context: Asking, reason: Reason) -> None:
     out.decisions.append(decision)
 
 
-def _told(question: ShardQuestion, verdict: SearchResult, decision: Decision) -> DecisionSummary:
-    """What the requester is told of the decision."""
-    return summary(
-        decision,
-        guards=verdict.guards,
-        depends=question.asked.depends,
-        show_similarity=question.policy.show_similarity,
-    )
-
-
 def deadline_of(shard: Shard, asked: Asked, policy: Policy | None) -> int:
     return longest_wait(shard.time_ms, asked.deadline_at_ms, Limits() if policy is None else policy.limits)
-
-
-def _decision(
-    context: Asking,
-    question: ShardQuestion,
-    verdict: SearchResult,
-    outcome: Outcome,
-    forward_id: str | None,
-    kept: StoredAnswer | None = None,
-) -> Decision:
-    """Decision record; `kept` is the stored answer of the entry that is served, or would be."""
-    shard, asked, record = context.shard, context.asked, context.record
-    indexed, now, hit = verdict.serve, question.effective, outcome is Outcome.HIT
-    strict = question.policy.verify is not None and verdict.by_meaning
-    opinion = shard.opinion(indexed.id, asked.text_digest) if indexed is not None and strict else None
-    return decided(
-        shard,
-        record,
-        asked,
-        outcome=outcome,
-        reason=verdict.reason,
-        policy_version=None if shard.policy is None else shard.policy.version,
-        classifier=asked.classifier,
-        namespace=question.namespace.hex(),
-        search=verdict.search,
-        similarity=verdict.similarity,
-        score=verdict.score,
-        threshold=now.threshold,
-        ttl_ms=now.ttl_ms,
-        base_threshold=question.base.threshold,
-        base_ttl_ms=question.base.ttl_ms,
-        load=now.load,
-        entry_id=None if indexed is None else shard.wire_id(indexed.id),
-        entry_age_ms=None if indexed is None else max(0, shard.time_ms - indexed.admitted_at_ms),
-        answer=None if kept is None else kept.digest,
-        load_only=hit and verdict.load_only,
-        stale=hit and verdict.stale,
-        saved_ms=kept.latency_ms if hit and kept is not None else 0,
-        # A model is called for a new answer: nothing but the requester's time is saved.
-        saved_tokens=kept.tokens if hit and kept is not None and not verdict.stale else 0,
-        forward_id=forward_id,
-        candidates=verdict.candidates,
-        guards=tuple([each.counted() for each in verdict.guards]),
-        hit_head=None if question.head is None else question.head.version,
-        head_weight=verdict.head_weight,
-        verifier=None if opinion is None else opinion.verifier,
-        verifier_score=None if opinion is None else opinion.score,
-        differs=verdict.differs,
-        changes=digest_of(shard.recent),
-    )

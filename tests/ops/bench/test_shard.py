@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from refrain.ops.bench.shard import Layout, policy_of
+from refrain.ops.bench.made_up import Layout, policy_of
 from refrain.ops.cli import main
 from refrain.ops.terminal import exit_codes
 from refrain.schemas.policy import Limits

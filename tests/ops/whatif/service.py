@@ -19,8 +19,9 @@ from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import Answered, AnswerFailed
 from refrain.schemas.policy import Policy
 from refrain.schemas.responses import Outcome, Problem
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.govern.commands import decide
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster

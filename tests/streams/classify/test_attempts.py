@@ -15,8 +15,9 @@ from refrain.schemas.journal import Asked, Event, Passed, decode_event
 from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
 from refrain.streams.classify.attempts import Attempts
 from refrain.streams.classify.forwards_first import ForwardsFirst
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.errors import DeliveryExpired
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
@@ -63,11 +64,10 @@ class Service:
         metrics = Metrics()
         self.step = ClassifyStep(
             LIMITS,
-            Incarnations("requests-id", self.cluster.topic_id("journal")),
+            Incarnations("requests-id", self.cluster.topic_id("journal"), SHARDS),
             EmbeddingCache(HashingEmbedder(), 100, EmbeddingMetrics(metrics)),
             ReplyTopics("refrain.", (), {"responses": 1}.get, lambda: 0),
             metrics,
-            shards=SHARDS,
         )
         self.sends = ForwardsFirst(self.producer, 1.0, self.step.sending, lambda: 0.0)
 

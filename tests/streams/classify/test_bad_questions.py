@@ -15,8 +15,9 @@ from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.schemas.responses import Response
 from refrain.streams.classify.exact_form import exact_form
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.metrics import Metrics

@@ -24,8 +24,10 @@ from refrain.schemas.journal import Asked, Passed, decode_event
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.topics import BY_NAME
+from refrain.streams.classify.origins import Incarnations
+from refrain.streams.classify.record_size import OUT_BYTES_MAX
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import OUT_BYTES_MAX, ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.classify.worker import check_topics, run_classify
 from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Outgoing, Record

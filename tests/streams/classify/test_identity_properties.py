@@ -17,8 +17,9 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import Policy
 from refrain.streams.classify.identity import NOT_CONTEXT
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.kafka.interface import Record
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics

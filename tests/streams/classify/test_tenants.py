@@ -15,8 +15,9 @@ from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.responses import Response
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.classify.tenants import tenants_of
 from refrain.streams.classify.worker import run_classify
 from refrain.streams.errors import WrongSetup

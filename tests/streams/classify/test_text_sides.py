@@ -11,8 +11,9 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.hit_heads import HitHead
 from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.requests import CacheMode
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.hashing_embedder import DIM, HashingEmbedder

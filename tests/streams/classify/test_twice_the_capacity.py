@@ -12,8 +12,9 @@ import pytest
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.metrics import Metrics

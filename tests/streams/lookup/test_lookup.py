@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import threading
@@ -35,10 +36,12 @@ from refrain.streams.kafka.interface import (
     TransactionalProducer,
 )
 from refrain.streams.kafka.memory import MemoryCluster
-from refrain.streams.lookup.restore import OpenStore, PendingRestore, restore
+from refrain.streams.lookup.restore import OpenStore, restore
+from refrain.streams.lookup.restoring import PendingRestore
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.messaging.routes import decode_route
 from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Lookup, Settings
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.fold import TIMERS_MAX, fold
@@ -178,18 +181,20 @@ class Stage:
     ) -> LookupWorker:
         """The next worker, on the stage's log or on another view of it."""
         lookup = Lookup(commit_interval_ms=commit_ms, commit_records=commit_records, batch_max=3)
+        return self.worker_by(self.context(lookup, cluster))
+
+    def context(self, lookup: Lookup, cluster: Cluster | None = None) -> WorkerContext:
+        """What a worker by these settings runs with."""
         settings = Settings().model_copy(update={"lookup": lookup})
+        return WorkerContext(
+            settings, cluster or self.cluster, Metrics(), stop=lambda: False, ready=lambda: None, now_ms=self.clock
+        )
+
+    def worker_by(self, context: WorkerContext, background: Executor | None = None) -> LookupWorker:
+        """A worker for which a second passes whenever it looks at its clock."""
         seconds = itertools.count()
         return LookupWorker(
-            settings,
-            cluster or self.cluster,
-            Metrics(),
-            self.open_store,
-            "w",
-            ROUTES,
-            self.clock,
-            lambda: next(seconds),
-            AtOnce(),
+            context, self.open_store, "w", ROUTES, lambda: next(seconds), background=background or AtOnce()
         )
 
     def fold_some(self, worker: LookupWorker) -> int:
@@ -438,17 +443,16 @@ def test_a_worker_shows_that_it_is_alive_while_it_waits_for_a_transaction(monkey
         def close(self) -> None:
             self._inner.close()
 
-    def beat() -> None:
+    def beat() -> bool:
         if next(beats) >= 3:
             going.set()
+        return False
 
     stage = Stage()
     stage.journal(traffic())
     with ThreadPoolExecutor(1) as background:
-        worker = LookupWorker(
-            Settings(), WrappedProducers(stage.cluster, transactional=Waits), Metrics(), stage.open_store, "w",
-            ROUTES, stage.clock, background=background, alive=beat,
-        )  # fmt: skip
+        context = stage.context(Lookup(), WrappedProducers(stage.cluster, transactional=Waits))
+        worker = stage.worker_by(dataclasses.replace(context, stop=beat), background)
         stage.fold_some(worker)
         worker.commit()
     assert next(beats) >= 4
@@ -457,9 +461,9 @@ def test_a_worker_shows_that_it_is_alive_while_it_waits_for_a_transaction(monkey
 
 @pytest.mark.parametrize(("keeps", "instance"), [(True, "its-folder"), (False, "")])
 def test_a_worker_that_keeps_its_shards_is_the_static_member_of_its_folders_name(keeps: bool, instance: str) -> None:
-    stage, settings = Stage(), Settings(lookup=Lookup(keep_shards=keeps))
+    stage = Stage()
     cluster = RecordingCluster(stage.cluster)
-    LookupWorker(settings, cluster, Metrics(), stage.open_store, "its-folder", ROUTES, stage.clock).close()
+    LookupWorker(stage.context(Lookup(keep_shards=keeps), cluster), stage.open_store, "its-folder", ROUTES).close()
     assert cluster.instances == {"lookup": instance}
 
 
@@ -561,11 +565,8 @@ def test_a_deadline_passes_on_a_clock_that_was_set_back_by_an_hour() -> None:
     journal.policy()
     journal.ask("how?", vector(1))
     stage.journal(journal)
-    back, seconds = Clock(), itertools.count()
-    settings = Settings().model_copy(update={"lookup": Lookup(commit_interval_ms=1)})
-    worker = LookupWorker(
-        settings, stage.cluster, Metrics(), stage.open_store, "w", ROUTES, back, lambda: next(seconds), AtOnce()
-    )
+    back = Clock()
+    worker = stage.worker_by(dataclasses.replace(stage.context(Lookup(commit_interval_ms=1)), now_ms=back))
     stage.run(worker)
     back.now_ms -= 3_600_000
     stage.clock.now_ms += 10_001

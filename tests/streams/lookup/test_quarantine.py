@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -11,21 +11,19 @@ from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Event
 from refrain.schemas.responses import Outcome, Response
 from refrain.streams.kafka.interface import Record
-from refrain.streams.lookup import worker as worker_module
+from refrain.streams.lookup import folding
 from refrain.streams.lookup.restore import read_skips
 from refrain.streams.lookup.worker import LookupWorker
-from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.progress import Progress
-from refrain.streams.settings import Lookup, Settings
+from refrain.streams.settings import Lookup
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint, digest
 from refrain.streams.store.memory import MemoryStore
-from tests.streams.lookup.test_lookup import AtOnce, Stage
+from tests.streams.lookup.test_lookup import Stage
 from tests.streams.lookup.test_stopped import Asking, decisions, run
 from tests.streams.shard.journal import JOURNAL_ID
-from tests.streams.signed import ROUTES
 
 POISON = "the text that ends a worker"
 
@@ -36,12 +34,7 @@ class Killed(BaseException):
 
 def worker_of(stage: Stage, progress: Progress, batch_max: int) -> LookupWorker:
     lookup = Lookup(commit_interval_ms=1, batch_max=batch_max)
-    settings = Settings().model_copy(update={"lookup": lookup})
-    seconds = itertools.count()
-    return LookupWorker(
-        settings, stage.cluster, Metrics(), stage.open_store, "w", ROUTES, stage.clock, lambda: next(seconds), AtOnce(),
-        progress=progress,
-    )  # fmt: skip
+    return stage.worker_by(dataclasses.replace(stage.context(lookup), progress=lambda group, topic: progress))
 
 
 @pytest.fixture
@@ -55,7 +48,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             raise Killed
         return fold(shard, record)
 
-    monkeypatch.setattr(worker_module, "fold", deadly)
+    monkeypatch.setattr(folding, "fold", deadly)
     return offsets
 
 

@@ -22,13 +22,11 @@ from refrain.streams.lookup.restore import read_skips
 from refrain.streams.lookup.ticks import TICK_ANYWAY_MS
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.messaging.routes import DirectRoute, decode_route
-from refrain.streams.metrics import Metrics
-from refrain.streams.settings import Lookup, Settings
+from refrain.streams.settings import Lookup
 from refrain.streams.store.interface import Changes, Checkpoint
 from refrain.streams.store.memory import MemoryStore
-from tests.streams.lookup.test_lookup import AtOnce, Stage
+from tests.streams.lookup.test_lookup import Stage
 from tests.streams.shard.journal import Journal, vector
-from tests.streams.signed import ROUTES
 
 SECRET = "the words of somebody's question"
 PASS_AFTER_MS = 5_000
@@ -37,11 +35,7 @@ PASS_AFTER_MS = 5_000
 def worker_of(stage: Stage, pass_after_ms: int = PASS_AFTER_MS) -> LookupWorker:
     """A worker that commits with every turn."""
     lookup = Lookup(commit_interval_ms=1, batch_max=3, stopped_pass_after_ms=pass_after_ms)
-    settings = Settings().model_copy(update={"lookup": lookup})
-    seconds = itertools.count()
-    return LookupWorker(
-        settings, stage.cluster, Metrics(), stage.open_store, "w", ROUTES, stage.clock, lambda: next(seconds), AtOnce()
-    )
+    return stage.worker_by(stage.context(lookup))
 
 
 def run(worker: LookupWorker) -> None:

@@ -14,8 +14,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.requests import CacheMode, Request
+from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep, Incarnations
+from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.client.exchange import Exchange
 from refrain.streams.client.reply import NotAnswered, Reply
 from refrain.streams.client.threaded_client import Client

@@ -453,7 +453,7 @@ def test_a_forward_whose_completion_ends_the_worker_twice_is_set_aside_and_its_r
             raise MemoryError
         return out
 
-    monkeypatch.setattr("refrain.streams.upstream.worker.completed", made)
+    monkeypatch.setattr("refrain.streams.upstream.call_handling.completed", made)
     cluster = Cluster(lambda: NOW_MS)
     names = [f"f{number}" for number in range(10)]
     give(cluster, *names)
