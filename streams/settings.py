@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from refrain.streams.addresses import Brokers, Root
+
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures of tokens that are made by a private key."""
 
@@ -154,7 +156,7 @@ class Upstream(SettingsGroup):
 
     connector: Literal["http", "simulated"] = "http"
     """`http`, or `simulated` (a model that is none)."""
-    base_url: str | None = None
+    base_url: Root | None = None
     """The server's root, such as http://127.0.0.1:8000/v1"""
     api_key: SecretStr | None = None
     """Sent as a bearer token."""
@@ -311,7 +313,7 @@ class Jwt(SettingsGroup):
 class Settings(SettingsGroup):
     """All settings. `connection` holds librdkafka properties (TLS, SASL) for every client."""
 
-    kafka: str = "localhost:9092"
+    kafka: Brokers = "localhost:9092"
     """Bootstrap servers, with commas between them."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = "refrain."
     """Prefix of topics, groups and transactional ids."""

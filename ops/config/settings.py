@@ -25,6 +25,7 @@ from refrain.ops.config.sources import (
     variable,
     variables,
 )
+from refrain.ops.terminal.durations import read_span_ms
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Settings
 
@@ -33,6 +34,9 @@ DEBUG_VARIABLE = "REFRAIN_DEBUG"
 PLACES = (Path("refrain.toml"), Path(".local/refrain.toml"))
 """Where the file is looked for when none is named."""
 VALUE_CHARS_MAX = 60
+NO_NUMBER = frozenset({"int_parsing", "int_type", "int_from_float"})
+UNITS = {"_ms": " of milliseconds", "_bytes_max": " of bytes"}
+"""Endings of settings that are numbers, and what they count."""
 
 
 def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -101,8 +105,21 @@ def _problem_line(issue: Any, from_env: Tree, path: Path | None) -> str:
     if issue["type"] == "extra_forbidden":
         siblings = [known[-1] for known, _ in fields(Settings) if known[:-1] == key[:-1]]
         return f"{where}: no such key{_nearest(key[-1], siblings)}"
-    expected = issue["msg"][0].lower() + issue["msg"][1:]
+    expected = _number_wanted(key, issue) or issue["msg"][0].lower() + issue["msg"][1:]
     return f"{where}: {expected}{_shown_value(key, issue['input'])}"
+
+
+def _number_wanted(key: Key, issue: Any) -> str | None:
+    """What a setting takes that is a number, by the unit in its name; None where the mistake is another."""
+    if issue["type"] not in NO_NUMBER:
+        return None
+    unit = next((unit for ending, unit in UNITS.items() if key[-1].endswith(ending)), "")
+    if unit == UNITS["_ms"]:
+        try:
+            return f"must be a whole number{unit}: {read_span_ms(str(issue['input']))}"
+        except ValueError:
+            return f"must be a whole number{unit}, such as 30000"
+    return f"must be a whole number{unit}"
 
 
 def _origin(key: Key, from_env: Tree, path: Path | None) -> str:
