@@ -130,6 +130,7 @@ def test_secrets_are_never_shown() -> None:
     assert "hunter2" not in repr(found)
     assert not any("hunter2" in line for line in refusal({"REFRAIN_CONNECTION": '{"sasl.password": ["hunter2"]}'}))
 
+
 @pytest.mark.parametrize(
     ("value", "taken"),
     [
