@@ -40,7 +40,7 @@ class Served(NamedTuple):
     """Responses there that it has not read yet."""
     requests: int
     refused: int
-    """Of those, told to come back (429)."""
+    """Of those, told to come back since too many were under way; a model's own 429 is none of them."""
     chats: int
     past: Mapping[str, int]
     """Of these, sent to the model without the cache, by reason."""
@@ -119,7 +119,7 @@ def served_of(metrics: str) -> Served:
         partition=lag[0].labels["partition"] if lag else "",
         behind=total("refrain_lag", processor=NAME),
         requests=total("refrain_edge_requests_total"),
-        refused=total("refrain_edge_requests_total", status="429"),
+        refused=total("refrain_edge_full_total"),
         chats=total("refrain_edge_outcomes_total"),
         past={s.labels["reason"]: round(s.value) for s in samples if s.name == "refrain_edge_direct_total"},
     )

@@ -157,6 +157,7 @@ class _Bounded:
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoint
         if endpoint.open >= self._most:
+            self._metrics.full.inc()
             await self._respond(overloaded(self._most).response(), scope, receive, send)
             return
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:

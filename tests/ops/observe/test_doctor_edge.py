@@ -125,8 +125,9 @@ def test_figures_are_read_from_metrics() -> None:
     text = """
 refrain_lag{processor="edge",partition="7"} 12
 refrain_edge_port 8400
-refrain_edge_requests_total{route="chat",status="200"} 40
-refrain_edge_requests_total{route="chat",status="429"} 2
+refrain_edge_requests_total{route="chat",status="200"} 38
+refrain_edge_requests_total{route="chat",status="429"} 4
+refrain_edge_full_total 2
 refrain_edge_outcomes_total{outcome="hit"} 30
 refrain_edge_outcomes_total{outcome="bypass"} 10
 refrain_edge_direct_total{reason="failed"} 3
