@@ -248,9 +248,11 @@ class Edge(SettingsGroup):
     connections_max: Annotated[int, Field(ge=1)] | None = None
     """Connections that may be open, idle ones too; absent: `in_flight_max` and 1,000 more."""
     body_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
-    """Bytes of a request."""
+    """Bytes of a chat request that goes to the cache; a larger one goes straight to the model."""
+    passed_bytes_max: Annotated[int, Field(ge=1_000)] = 25_000_000
+    """Bytes of any request. Those beyond `body_bytes_max` are held for eight such requests at a time."""
     read_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
-    """How long a client may take to send the head of a request, and again its body."""
+    """How long a client may take to send the head of a request, and again each `body_bytes_max` of its body."""
     write_timeout_ms: Annotated[int, Field(ge=1)] = 30_000
     """How long a client may take nothing of what is sent to it."""
     drain_ms: Annotated[int, Field(ge=0)] = 10_000

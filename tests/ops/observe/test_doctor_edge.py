@@ -109,6 +109,7 @@ def test_one_without_metrics_or_of_another_service_is_not_ok(tmp_path: Path) -> 
         ({"partition": ""}, "fail", "hears no responses yet"),
         ({"behind": 1_001}, "warn", "1001 records behind"),
         ({"past": {"cache_silent": 4, "failed": 1}}, "ok", "5 of them past the cache (cache_silent 4, failed 1)"),
+        ({"past": {"cache_silent": 1, "unfit": 50}}, "ok", "51 of them past the cache (cache_silent 1, unfit 50)"),
         ({"past": {"cache_silent": 6}}, "warn", "6 of them past the cache (cache_silent 6)"),
         ({"refused": 1}, "ok", "1 of 100 requests"),
         ({"refused": 2}, "warn", "2 of 100 requests"),
