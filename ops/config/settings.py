@@ -25,7 +25,6 @@ from refrain.ops.config.sources import (
     variable,
     variables,
 )
-from refrain.ops.terminal.durations import read_span_ms
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Settings
 
@@ -35,7 +34,7 @@ PLACES = (Path("refrain.toml"), Path(".local/refrain.toml"))
 """Where the file is looked for when none is named."""
 VALUE_CHARS_MAX = 60
 NO_NUMBER = frozenset({"int_parsing", "int_type", "int_from_float"})
-UNITS = {"_ms": " of milliseconds", "_bytes_max": " of bytes"}
+UNITS = {"_ms": " of milliseconds, such as 30000", "_bytes_max": " of bytes"}
 """Endings of settings that are numbers, and what they count."""
 
 
@@ -114,11 +113,6 @@ def _number_wanted(key: Key, issue: Any) -> str | None:
     if issue["type"] not in NO_NUMBER:
         return None
     unit = next((unit for ending, unit in UNITS.items() if key[-1].endswith(ending)), "")
-    if unit == UNITS["_ms"]:
-        try:
-            return f"must be a whole number{unit}: {read_span_ms(str(issue['input']))}"
-        except ValueError:
-            return f"must be a whole number{unit}, such as 30000"
     return f"must be a whole number{unit}"
 
 

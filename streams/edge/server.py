@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import resource
 import socket
@@ -94,9 +95,10 @@ def bound(settings: Edge) -> socket.socket:
         one.listen(BACKLOG)
         one.setblocking(False)
     except OSError as error:
+        here = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        do = "set edge.host to an address of this machine" if here else "set edge.port to a free one, or to 0 for any"
         raise WrongSetup(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}: set edge.port to a free one,"
-            " or to 0 for any"
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}: {do}"
         ) from error
     return one
 

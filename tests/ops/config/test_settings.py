@@ -167,8 +167,8 @@ def test_a_models_server_is_named_by_its_root(value: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("EDGE__TIMEOUT_MS", "30s", "must be a whole number of milliseconds: 30000 (it is '30s')"),
-        ("EDGE__TIMEOUT_MS", "2 min", "must be a whole number of milliseconds: 120000 (it is '2 min')"),
+        ("EDGE__TIMEOUT_MS", "30s", "must be a whole number of milliseconds, such as 30000 (it is '30s')"),
+        ("EDGE__TIMEOUT_MS", "2 min", "must be a whole number of milliseconds, such as 30000 (it is '2 min')"),
         ("EDGE__TIMEOUT_MS", "soon", "must be a whole number of milliseconds, such as 30000 (it is 'soon')"),
         ("EDGE__TIMEOUT_MS", "", "must be a whole number of milliseconds, such as 30000 (it is '')"),
         ("EDGE__TIMEOUT_MS", "1.5", "must be a whole number of milliseconds, such as 30000 (it is '1.5')"),

@@ -248,6 +248,16 @@ def test_nobody_is_let_in_without_a_key_from_elsewhere(tmp_path: Path) -> None:
     assert access_of(Settings(state_dir=tmp_path, edge=Edge(auth="none"))).keys is None
 
 
+@pytest.mark.parametrize(
+    ("host", "do"), [("nowhere.invalid", "set edge.host"), ("203.0.113.7", "set edge.host"), (None, "set edge.port")]
+)
+def test_an_address_that_cannot_be_had_is_told_with_what_to_set(host: str | None, do: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Edge(host=host or "127.0.0.1", port=0 if host else taken.getsockname()[1])
+        with pytest.raises(WrongSetup, match=f"cannot listen on .*{do}"):
+            bound(settings)
+
+
 def test_one_request_too_many_is_told_to_come_back(serve: Callable[..., Serving]) -> None:
     one = serve(in_flight_max=3)
     with httpx.Client(trust_env=False, timeout=WAIT_S) as http:
