@@ -13,6 +13,7 @@ from typing import Any, Union, get_origin
 
 from pydantic import ValidationError
 
+from refrain.ops.config.numbers import number_wanted
 from refrain.ops.config.sources import (
     PREFIX,
     Key,
@@ -33,9 +34,6 @@ DEBUG_VARIABLE = "REFRAIN_DEBUG"
 PLACES = (Path("refrain.toml"), Path(".local/refrain.toml"))
 """Where the file is looked for when none is named."""
 VALUE_CHARS_MAX = 60
-NO_NUMBER = frozenset({"int_parsing", "int_type", "int_from_float"})
-UNITS = {"_ms": " of milliseconds, such as 30000", "_bytes_max": " of bytes"}
-"""Endings of settings that are numbers, and what they count."""
 
 
 def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -104,16 +102,8 @@ def _problem_line(issue: Any, from_env: Tree, path: Path | None) -> str:
     if issue["type"] == "extra_forbidden":
         siblings = [known[-1] for known, _ in fields(Settings) if known[:-1] == key[:-1]]
         return f"{where}: no such key{_nearest(key[-1], siblings)}"
-    expected = _number_wanted(key, issue) or issue["msg"][0].lower() + issue["msg"][1:]
+    expected = number_wanted(key[-1], issue["type"]) or issue["msg"][0].lower() + issue["msg"][1:]
     return f"{where}: {expected}{_shown_value(key, issue['input'])}"
-
-
-def _number_wanted(key: Key, issue: Any) -> str | None:
-    """What a setting takes that is a number, by the unit in its name; None where the mistake is another."""
-    if issue["type"] not in NO_NUMBER:
-        return None
-    unit = next((unit for ending, unit in UNITS.items() if key[-1].endswith(ending)), "")
-    return f"must be a whole number{unit}"
 
 
 def _origin(key: Key, from_env: Tree, path: Path | None) -> str:

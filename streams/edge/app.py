@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from refrain.schemas.requests import CacheMode
 from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.edge.access import Access
-from refrain.streams.edge.body import TAKEN, Room, chat_body, plain, read_body, too_large
+from refrain.streams.edge.body import TAKEN, Room, chat_body, plain, read_body, text_chars, too_large
 from refrain.streams.edge.chat import AnyResponse, Chat, asked_of, large_of
 from refrain.streams.edge.connection import HEAD_BYTES_MAX
 from refrain.streams.edge.http import Streamed, until_gone
@@ -27,6 +27,7 @@ from refrain.streams.edge.problems import HttpProblem, headers_too_large, overlo
 from refrain.streams.edge.request_ids import RequestIds, request_id_of
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import wishes_of
+from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Headers
 from refrain.streams.runtime.barrier import unforeseen
 from refrain.streams.settings import Settings
@@ -58,6 +59,7 @@ class Endpoint:
         traces: Traces = OFF,
     ) -> None:
         self._settings = settings.edge
+        self._question_chars_max = settings.classify.question_chars_max
         self._traces = traces
         self._simulated = settings.upstream.connector == "simulated"
         self._chat = Chat(client, upstream, settings.edge, metrics, traces)
@@ -91,13 +93,17 @@ class Endpoint:
         wishes = wishes_of(_headers(request))
         plain(request)
         data = await self._read(request)
+        may_pass = wishes.cache is not CacheMode.ONLY and self._upstream.known
         if len(data) <= self._settings.body_bytes_max:
-            id_ = request_id_of(request.scope)
-            asked = asked_of(request, data, chat_body(data), tenant, wishes, self._settings, id_)
-        elif wishes.cache is CacheMode.ONLY or not self._upstream.known:
-            raise too_large(self._settings.body_bytes_max)
-        else:
+            id_, body = request_id_of(request.scope), chat_body(data)
+            asked = asked_of(request, data, body, tenant, wishes, self._settings, id_)
+            if may_pass and text_chars(body) > self._question_chars_max:
+                # The cache would say so, and keep it among its dead letters.
+                asked = asked._replace(request=None, unfit=RefusalCode.QUESTION_TOO_LONG.value)
+        elif may_pass:
             asked = large_of(request, data, wishes, self._settings)
+        else:
+            raise too_large(self._settings.body_bytes_max)
         return await self._chat.answer(asked._replace(span=request.scope.get(SPAN)))
 
     async def _models(self, request: Request) -> AnyResponse:

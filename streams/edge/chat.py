@@ -50,12 +50,14 @@ class Asked(NamedTuple):
     """The body as it came: that is what the model's server gets where the cache is left out."""
     body: dict[str, Any]
     request: Request | None
-    """What is asked of the cache; None: it is too large for it."""
+    """What is asked of the cache; None where it takes no such request."""
     wishes: Wishes
     until_s: float
     began_s: float
     span: Span | None = None
     """Its span, where it is traced."""
+    unfit: str = TOO_LARGE
+    """Why the cache is not asked, where it is not."""
 
     @property
     def left_s(self) -> float:
@@ -125,7 +127,7 @@ class Chat:
     async def answer(self, asked: Asked) -> AnyResponse:
         """The response to a chat request. Raises HttpProblem, and ClientDisconnect when nobody waits any more."""
         if asked.request is None:
-            return await self._without_cache(asked, TOO_LARGE)
+            return await self._without_cache(asked, asked.unfit)
         try:
             pending = self._client.send(asked.request, progress=True, headers=traced(self._traces, asked.span))
         except NotAnswered as why:

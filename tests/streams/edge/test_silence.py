@@ -206,6 +206,26 @@ def test_a_request_too_large_for_the_cache_goes_to_the_model_and_no_topic(
     assert "A" * 20_000 in str(model.calls[0].body)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("A" * 101, "question_too_long"),
+        ([{"type": "text", "text": "A" * 60}, {"type": "text", "text": "B" * 60}], "question_too_long"),
+        ("A" * 100, "cache_silent"),
+        ([{"type": "text", "text": "A" * 60}, {"type": "image_url", "image_url": {"url": "B" * 60}}], "cache_silent"),
+        (None, "cache_silent"),
+        ([7, {"text": 7}], "cache_silent"),
+    ],
+)
+def test_a_question_too_long_for_the_cache_leaves_no_dead_letter(settings: Settings, content: Any, reason: str) -> None:
+    async def ask(edged: Edged) -> httpx.Response:
+        return await edged.chat(content)
+
+    short = settings.model_copy(update={"classify": settings.classify.model_copy(update={"question_chars_max": 100})})
+    response = asking(short, ask)
+    assert (response.status_code, response.headers["x-refrain-reason"]) == (200, reason)
+
+
 def test_so_many_large_requests_are_held_at_a_time(tmp_path: Path, model: SimulatedServer) -> None:
     async def ask(edged: Edged) -> tuple[list[int], int]:
         async def one() -> int:
