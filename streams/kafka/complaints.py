@@ -18,6 +18,10 @@ ENCRYPTION = KafkaError._SSL
 _RANK = (KafkaError._TRANSPORT, KafkaError._RESOLVE, ENCRYPTION, REFUSED)
 """Of what is told the last counts, of the kind that says most."""
 TEXT_CHARS_MAX = 300
+HUNG_UP = "what listens there hangs up"
+OTHER_LISTENER = (
+    "it may want TLS or a login (`security.protocol` and `sasl.*` in the block `connection`), or be no Kafka broker"
+)
 
 
 class Complaints:
@@ -25,11 +29,13 @@ class Complaints:
 
     def __init__(self) -> None:
         self._last: dict[int, str] = {}
+        self._all_down = False
 
     def __call__(self, error: KafkaError) -> None:
         """Hear one."""
         if error.code() in _RANK:
             self._last[error.code()] = error.str()
+        self._all_down |= error.code() == KafkaError._ALL_BROKERS_DOWN
 
     @property
     def login_refused(self) -> bool:
@@ -40,7 +46,8 @@ class Complaints:
         """Why there is no answer and what to do about it; None where the client did not say."""
         code = next((code for code in reversed(_RANK) if code in self._last), None)
         if code is None:
-            return None
+            # Of a listener that hangs up at once it says no more than that all are down.
+            return f"{HUNG_UP}: {OTHER_LISTENER}" if self._all_down else None
         text = _WHEN.sub("", _WHERE.sub("", self._last[code]))[:TEXT_CHARS_MAX].rstrip(" :?")
         return f"{text}: {_what_to_do(code, text)}"
 
@@ -53,8 +60,5 @@ def _what_to_do(code: int, text: str) -> str:
     if code == ENCRYPTION or _ENCRYPTED.search(text):
         return "check `security.protocol` and `ssl.*` in the block `connection`"
     if "isconnected" in text:
-        return (
-            "it may want TLS or a login (`security.protocol` and `sasl.*` in the block `connection`), or be no"
-            " Kafka broker"
-        )
+        return OTHER_LISTENER
     return "start a broker there, or name yours with REFRAIN_KAFKA=host:port"

@@ -41,6 +41,7 @@ TLS = (
         ([LOGIN, DOWN, REFUSED], "SASL authentication error: Authentication failed: ", "`sasl.password`"),
         ([PLAIN, DOWN], "SSL handshake failed: Disconnected: connecting to a PLAINTEXT", "`security.protocol`"),
         ([STRANGER, REFUSED], "SSL handshake failed: certificate verify failed: ", "`ssl.*`"),
+        ([DOWN], "what listens there hangs up: ", "may want TLS or a login"),
         ([TLS], "Disconnected while requesting ApiVersion: ", "may want TLS or a login"),
     ],
 )
@@ -54,11 +55,8 @@ def test_a_reason_is_told_with_what_to_do(told: list[tuple[int, str]], begins: s
     assert "in state" not in said
 
 
-def test_that_all_are_down_is_no_reason() -> None:
-    complaints = Complaints()
-    complaints(KafkaError(*DOWN))
-    assert complaints.told() is None
-    assert not complaints.login_refused
+def test_nothing_is_said_of_a_client_that_said_nothing() -> None:
+    assert Complaints().told() is None
 
 
 def test_only_a_refused_login_is_one() -> None:
