@@ -50,6 +50,8 @@ from refrain.streams.settings import Settings
 
 PATIENCE_S = 60.0
 """How long a command waits for the cluster (workers wait without end)."""
+SILENT_CODES = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
+"""What a client says of a broker that does not answer, whatever the reason."""
 MISSING_HERE_CODES = MISSING_CODES | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
@@ -272,7 +274,7 @@ class KafkaCluster:
             )
         what = f"{doing} topic {name} at {self._settings.kafka}"
         failed = denied or failure_of(error, what)
-        why = self._why() if error.code() == KafkaError._TRANSPORT else None
+        why = self._why() if error.code() in SILENT_CODES else None
         return failed if why is None else Unanswered(f"{what}: {why}")
 
     def _why(self) -> str | None:
@@ -294,6 +296,10 @@ class KafkaCluster:
                         "error_cb": self._complaints,
                     }
                 )
+            else:
+                # What it told of calls before is none of this one's, and would lie there for ever.
+                self._asking.poll(0)
+                self._complaints.forget()
             return self._asking
 
     def _reading(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import re
 from confluent_kafka import KafkaError
 
 _WHERE = re.compile(r"^(?:\w+://)?\S+?/(?:bootstrap|\d+): ")
+_NODE = re.compile(r"^(?:\w+://)?\S+?/\d+: ")
 _WHEN = re.compile(r"\s*\(after \d+ms in state [A-Z_]+.*\)$")
 _ENCRYPTED = re.compile(r"SSL|certificate|TLS", re.I)
 REFUSED = KafkaError._AUTHENTICATION
@@ -18,6 +19,9 @@ ENCRYPTION = KafkaError._SSL
 _RANK = (KafkaError._TRANSPORT, KafkaError._RESOLVE, ENCRYPTION, REFUSED)
 """Of what is told the last counts, of the kind that says most."""
 TEXT_CHARS_MAX = 300
+ADVERTISED = (
+    "so a broker calls itself (its `advertised.listeners`): make the name known on this machine, or mend it there"
+)
 HUNG_UP = "what listens there hangs up"
 OTHER_LISTENER = (
     "it may want TLS or a login (`security.protocol` and `sasl.*` in the block `connection`), or be no Kafka broker"
@@ -37,6 +41,11 @@ class Complaints:
             self._last[error.code()] = error.str()
         self._all_down |= error.code() == KafkaError._ALL_BROKERS_DOWN
 
+    def forget(self) -> None:
+        """Forget what was heard."""
+        self._last.clear()
+        self._all_down = False
+
     @property
     def login_refused(self) -> bool:
         """Whether a broker answered, and does not let this user in."""
@@ -49,6 +58,8 @@ class Complaints:
             # Of a listener that hangs up at once it says no more than that all are down.
             return f"{HUNG_UP}: {OTHER_LISTENER}" if self._all_down else None
         text = _WHEN.sub("", _WHERE.sub("", self._last[code]))[:TEXT_CHARS_MAX].rstrip(" :?")
+        if code == KafkaError._RESOLVE and _NODE.search(self._last[code]):
+            return f"{text}: {ADVERTISED}"
         return f"{text}: {_what_to_do(code, text)}"
 
 

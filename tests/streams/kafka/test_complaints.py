@@ -16,6 +16,10 @@ UNKNOWN = (
     KafkaError._RESOLVE,
     "k:9092/bootstrap: Failed to resolve 'k:9092': Name or service not known (after 1ms in state CONNECT)",
 )
+ELSEWHERE = (
+    KafkaError._RESOLVE,
+    "kafka:29092/1: Failed to resolve 'kafka:29092': Name or service not known (after 1ms in state CONNECT)",
+)
 LOGIN = (
     KafkaError._AUTHENTICATION,
     "sasl_ssl://k:9092/1: SASL authentication error: Authentication failed (after 1ms in state AUTH_REQ, 4 identical"
@@ -38,6 +42,7 @@ TLS = (
     [
         ([REFUSED, DOWN], "Connect to ipv4#127.0.0.1:9 failed: Connection refused: ", "start a broker there"),
         ([UNKNOWN, DOWN], "Failed to resolve 'k:9092': Name or service not known: ", "check the name"),
+        ([ELSEWHERE], "Failed to resolve 'kafka:29092': Name or service not known: ", "`advertised.listeners`"),
         ([LOGIN, DOWN, REFUSED], "SASL authentication error: Authentication failed: ", "`sasl.password`"),
         ([PLAIN, DOWN], "SSL handshake failed: Disconnected: connecting to a PLAINTEXT", "`security.protocol`"),
         ([STRANGER, REFUSED], "SSL handshake failed: certificate verify failed: ", "`ssl.*`"),
@@ -57,6 +62,15 @@ def test_a_reason_is_told_with_what_to_do(told: list[tuple[int, str]], begins: s
 
 def test_nothing_is_said_of_a_client_that_said_nothing() -> None:
     assert Complaints().told() is None
+
+
+def test_what_is_forgotten_is_told_no_more() -> None:
+    complaints = Complaints()
+    for code, text in (LOGIN, DOWN):
+        complaints(KafkaError(code, text))
+    complaints.forget()
+    assert complaints.told() is None
+    assert not complaints.login_refused
 
 
 def test_only_a_refused_login_is_one() -> None:
