@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from refrain.streams.addresses import Brokers, Root
+
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures of tokens that are made by a private key."""
 
@@ -157,7 +159,7 @@ class Upstream(SettingsGroup):
 
     connector: Literal["http", "simulated"] = "http"
     """`http`, or `simulated` (a model that is none)."""
-    base_url: str | None = None
+    base_url: Root | None = None
     """The server's root, such as http://127.0.0.1:8000/v1"""
     api_key: SecretStr | None = None
     """Sent as a bearer token."""
@@ -249,9 +251,11 @@ class Edge(SettingsGroup):
     connections_max: Annotated[int, Field(ge=1)] | None = None
     """Connections that may be open, idle ones too; absent: `in_flight_max` and 1,000 more."""
     body_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
-    """Bytes of a request."""
+    """Bytes of a chat request that goes to the cache; a larger one goes straight to the model."""
+    passed_bytes_max: Annotated[int, Field(ge=1_000)] = 25_000_000
+    """Bytes of any request. Those beyond `body_bytes_max` are held for eight such requests at a time."""
     read_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
-    """How long a client may take to send the head of a request, and again its body."""
+    """How long a client may take to send the head of a request, and again each `body_bytes_max` of its body."""
     write_timeout_ms: Annotated[int, Field(ge=1)] = 30_000
     """How long a client may take nothing of what is sent to it."""
     drain_ms: Annotated[int, Field(ge=0)] = 10_000
@@ -314,7 +318,7 @@ class Jwt(SettingsGroup):
 class Settings(SettingsGroup):
     """All settings. `connection` holds librdkafka properties (TLS, SASL) for every client."""
 
-    kafka: str = "localhost:9092"
+    kafka: Brokers = "localhost:9092"
     """Bootstrap servers, with commas between them."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = "refrain."
     """Prefix of topics, groups and transactional ids."""

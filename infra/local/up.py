@@ -80,7 +80,7 @@ def serve(count: int = 1) -> None:
         notes_for_others(bootstrap, state, count) as environment,
         _service(environment, state, log) as running,
     ):
-        for line in addresses(bootstrap, state, log, running.policy):
+        for line in addresses(bootstrap, state, log, running.policy, endpoint_of(load_settings(environment))):
             notes.print(line, markup=False, highlight=False, soft_wrap=True)
         notes.print("ready; ask from a second terminal:", markup=False)
         notes.print(f'  .venv/bin/refrain{_config_option()} ask "How do I reverse a list in Python?"', markup=False)
@@ -88,9 +88,19 @@ def serve(count: int = 1) -> None:
         running.wait()
 
 
-def addresses(bootstrap: str, state: Path, log: Path, policy: PolicyInForce | None) -> list[str]:
-    """Where everything is, a line each: broker, metrics of each worker, settings, logs; and the policy in force."""
+def endpoint_of(settings: Settings) -> str | None:
+    """Where OpenAI's clients find the service; None where no endpoint runs, or it takes any port."""
+    edge = settings.edge
+    return f"http://{edge.host}:{edge.port}/v1" if edge.enabled and edge.port else None
+
+
+def addresses(
+    bootstrap: str, state: Path, log: Path, policy: PolicyInForce | None, endpoint: str | None = None
+) -> list[str]:
+    """Where everything is, a line each: broker, endpoint, metrics of each worker, settings, logs; policy in force."""
     rows = [("broker", bootstrap)]
+    if endpoint is not None:
+        rows.append(("endpoint", f"{endpoint}, the base URL of OpenAI's clients"))
     for worker in (read_run(state) or {"workers": []})["workers"]:
         if worker["port"] is not None:
             rows.append((worker["name"], f"http://127.0.0.1:{worker['port']}/metrics (/healthz, /readyz)"))
@@ -254,6 +264,8 @@ def notes_for_others(bootstrap: str, state: Path, count: int, prefix: str | None
     lines += ["[upstream]", f'connector = "{settings.upstream.connector}"']
     if settings.upstream.base_url is not None:
         lines.append(f"base_url = {json.dumps(settings.upstream.base_url)}")
+    if settings.edge.enabled:
+        lines += ["[edge]", "enabled = true", f'auth = "{settings.edge.auth}"', f"port = {settings.edge.port}"]
     config.unlink(missing_ok=True)
     with open(config, "w", opener=private_opener) as noted:
         noted.write("# Written by infra/up while it runs.\n" + "\n".join(lines) + "\n")

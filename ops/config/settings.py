@@ -13,6 +13,7 @@ from typing import Any, Union, get_origin
 
 from pydantic import ValidationError
 
+from refrain.ops.config.numbers import number_wanted
 from refrain.ops.config.sources import (
     PREFIX,
     Key,
@@ -101,7 +102,7 @@ def _problem_line(issue: Any, from_env: Tree, path: Path | None) -> str:
     if issue["type"] == "extra_forbidden":
         siblings = [known[-1] for known, _ in fields(Settings) if known[:-1] == key[:-1]]
         return f"{where}: no such key{_nearest(key[-1], siblings)}"
-    expected = issue["msg"][0].lower() + issue["msg"][1:]
+    expected = number_wanted(key[-1], issue["type"]) or issue["msg"][0].lower() + issue["msg"][1:]
     return f"{where}: {expected}{_shown_value(key, issue['input'])}"
 
 

@@ -22,6 +22,8 @@ CHECK = "edge"
 KEYS = "edge keys"
 NAME = "edge"
 LOG = "look at its log"
+UNFIT = "unfit"
+"""The reason of those that the cache does not take: nothing ails it."""
 PAST_WARN = 0.05
 """The part of chat requests past the cache from which on something is wrong with it."""
 REFUSED_WARN = 0.01
@@ -40,7 +42,7 @@ class Served(NamedTuple):
     """Responses there that it has not read yet."""
     requests: int
     refused: int
-    """Of those, told to come back (429)."""
+    """Of those, told to come back since too many were under way; a model's own 429 is none of them."""
     chats: int
     past: Mapping[str, int]
     """Of these, sent to the model without the cache, by reason."""
@@ -87,6 +89,7 @@ def keys(settings: Settings) -> list[Finding]:
 def served_finding(name: str, served: Served) -> Finding:
     """What an endpoint that is up tells, in one finding. Pure."""
     past = sum(served.past.values())
+    ailing = past - served.past.get(UNFIT, 0)
     seen = (
         f"{name}: partition {served.partition or '?'} of responses,"
         f" {output.counted(served.behind, 'record')} behind; since its start"
@@ -97,7 +100,7 @@ def served_finding(name: str, served: Served) -> Finding:
         return Finding(CHECK, "fail", f"{seen}: it hears no responses yet", f"wait; then {LOG}")
     if served.behind > LAG_WARN:
         return Finding(CHECK, "warn", seen, "it hears responses late: start more endpoints, or give it more of a core")
-    if past > PAST_WARN * served.chats:
+    if ailing > PAST_WARN * served.chats:
         return Finding(CHECK, "warn", seen, "look at the rows of lag and shards: the cache is silent or fails")
     if served.refused > REFUSED_WARN * served.requests:
         return Finding(CHECK, "warn", seen, "start more endpoints, or raise edge.in_flight_max")
@@ -119,7 +122,7 @@ def served_of(metrics: str) -> Served:
         partition=lag[0].labels["partition"] if lag else "",
         behind=total("refrain_lag", processor=NAME),
         requests=total("refrain_edge_requests_total"),
-        refused=total("refrain_edge_requests_total", status="429"),
+        refused=total("refrain_edge_full_total"),
         chats=total("refrain_edge_outcomes_total"),
         past={s.labels["reason"]: round(s.value) for s in samples if s.name == "refrain_edge_direct_total"},
     )

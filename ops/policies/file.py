@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from refrain.ops.config.numbers import number_wanted
 from refrain.ops.policies.heads import resolve_heads
 from refrain.ops.policies.yaml_text import read_yaml
 from refrain.schemas.hit_heads import HitHead
@@ -144,7 +145,8 @@ def _problem_line(issue: Any, places: _Lines) -> tuple[int, str]:
         return line, f"{key}no such key{_nearest(loc)}"
     if issue["type"] == "missing":
         return line, f"{key}is missing"
-    message = SAID.get(issue["type"]) or str(issue["msg"]).removeprefix("Value error, ")
+    wanted = number_wanted(str(loc[-1]) if loc else "", issue["type"])
+    message = wanted or SAID.get(issue["type"]) or str(issue["msg"]).removeprefix("Value error, ")
     if issue["type"] == "string_pattern_mismatch" and issue["ctx"]["pattern"] == NAME_PATTERN:
         message = "a name is 1 to 64 letters, digits, `.`, `_` and `-`"
     message = message[0].lower() + message[1:]

@@ -64,6 +64,7 @@ def run(
 
     REFRAIN_HTTP__PORT=9100 refrain run lookup
     """
+    from refrain.ops.run.state_files import require_writable
     from refrain.streams.store.private import keep_private
 
     settings = settings_of(context)
@@ -71,6 +72,7 @@ def run(
         settings = settings.model_copy(update={"log_format": log_format})
     names = spelled_out(processors, settings)
     keep_private()
+    require_writable(settings.state_dir)
     options = options_of(context)
     if len(names) == 1:
         with uncollected():

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from refrain.streams.errors import StoreUnusable, WrongSetup
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 RUN_FILE = "run.json"
 HEALTH = "health"
+PROBE_BYTES = 4_096
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def whose(settings: Settings) -> dict[str, str]:
     """The service that a worker belongs to: broker and prefix, as the state folder's files name them."""
     return {"kafka": settings.kafka, "prefix": settings.prefix}
+
+
+def require_writable(state_dir: Path) -> None:
+    """Check that a process can write there. Raises WrongSetup, and StoreUnusable where the disk is full."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=state_dir, prefix=".writable-") as probe:
+            probe.write(bytes(PROBE_BYTES))
+            probe.flush()
+    except OSError as problem:
+        what = f"the state folder {state_dir} cannot be written: {problem.strerror}"
+        if problem.errno in FULL:
+            raise StoreUnusable(f"{what}: make room there, and start again") from problem
+        raise WrongSetup(
+            f"{what}: set state_dir (REFRAIN_STATE_DIR) to a folder that this user may write, or let it"
+        ) from problem
 
 
 def write_whole(path: Path, value: object) -> None:

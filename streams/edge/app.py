@@ -9,21 +9,25 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from refrain.schemas.requests import CacheMode
 from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.edge.access import Access
-from refrain.streams.edge.body import chat_body, read_body
-from refrain.streams.edge.chat import AnyResponse, Chat, asked_of
+from refrain.streams.edge.body import TAKEN, Room, chat_body, plain, read_body, text_chars, too_large
+from refrain.streams.edge.chat import AnyResponse, Chat, asked_of, large_of
 from refrain.streams.edge.connection import HEAD_BYTES_MAX
 from refrain.streams.edge.http import Streamed, until_gone
 from refrain.streams.edge.metrics import EdgeMetrics
 from refrain.streams.edge.problems import HttpProblem, headers_too_large, overloaded
+from refrain.streams.edge.request_ids import RequestIds, request_id_of
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import wishes_of
+from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Headers
 from refrain.streams.runtime.barrier import unforeseen
 from refrain.streams.settings import Settings
@@ -55,6 +59,7 @@ class Endpoint:
         traces: Traces = OFF,
     ) -> None:
         self._settings = settings.edge
+        self._question_chars_max = settings.classify.question_chars_max
         self._traces = traces
         self._simulated = settings.upstream.connector == "simulated"
         self._chat = Chat(client, upstream, settings.edge, metrics, traces)
@@ -64,10 +69,11 @@ class Endpoint:
         self._ready = ready
         self.open = 0
         """Requests under way, streams too."""
+        self.room = Room(settings.edge)
 
     def app(self) -> Starlette:
         """The application."""
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/v1/chat/completions", self._bounded("chat", self._complete), methods=["POST"]),
                 Route("/v1/models", self._bounded("models", self._models), methods=["GET"]),
@@ -76,13 +82,28 @@ class Endpoint:
                 Route("/readyz", self._readyz),
             ],
             exception_handlers={404: _unknown, 405: _unknown},
+            middleware=[Middleware(RequestIds)],
         )
+        # A client that is sent elsewhere may come without its body.
+        app.router.redirect_slashes = False
+        return app
 
     async def _complete(self, request: Request) -> AnyResponse:
         tenant = await self._tenant(request)
         wishes = wishes_of(_headers(request))
+        plain(request)
         data = await self._read(request)
-        asked = asked_of(request, data, chat_body(data), tenant, wishes, self._settings)
+        may_pass = wishes.cache is not CacheMode.ONLY and self._upstream.known
+        if len(data) <= self._settings.body_bytes_max:
+            id_, body = request_id_of(request.scope), chat_body(data)
+            asked = asked_of(request, data, body, tenant, wishes, self._settings, id_)
+            if may_pass and text_chars(body) > self._question_chars_max:
+                # The cache would say so, and keep it among its dead letters.
+                asked = asked._replace(request=None, unfit=RefusalCode.QUESTION_TOO_LONG.value)
+        elif may_pass:
+            asked = large_of(request, data, wishes, self._settings)
+        else:
+            raise too_large(self._settings.body_bytes_max)
         return await self._chat.answer(asked._replace(span=request.scope.get(SPAN)))
 
     async def _models(self, request: Request) -> AnyResponse:
@@ -97,7 +118,7 @@ class Endpoint:
         path = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0] or request.url.path
         found = _PATH.fullmatch(path)
         if found is None or any(part in (".", "..") for part in request.url.path.split("/")) or "%" in found[1]:
-            raise HttpProblem(404, "not_found", "there is no such path")
+            raise HttpProblem(404, "not_found", f"there is no such path{_near(path)}")
         query = request.scope.get("query_string", b"")
         data = await self._read(request)
         call = self._upstream.call(
@@ -115,7 +136,7 @@ class Endpoint:
         return PlainTextResponse("ready\n" if ready else "not ready\n", 200 if ready else 503)
 
     async def _read(self, request: Request) -> bytes:
-        return await read_body(request, self._settings.body_bytes_max, self._settings.read_timeout_ms)
+        return await read_body(request, self._settings, self.room)
 
     async def _tenant(self, request: Request) -> str:
         return await self._access.tenant(request.headers)
@@ -157,6 +178,7 @@ class _Bounded:
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoint
         if endpoint.open >= self._most:
+            self._metrics.full.inc()
             await self._respond(overloaded(self._most).response(), scope, receive, send)
             return
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
@@ -178,6 +200,7 @@ class _Bounded:
                 scope[SPAN].fail("broken_off")
             raise
         finally:
+            endpoint.room.give_back(scope.pop(TAKEN, 0))
             endpoint.open -= 1
             self._metrics.open.set(endpoint.open)
 
@@ -215,7 +238,14 @@ def _headers(request: Request) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in request.headers.raw]
 
 
+def _near(path: str) -> str:
+    """The path that was meant, where a slash is all that is wrong."""
+    meant = re.sub("/+", "/", path).rstrip("/")
+    return f": did you mean {meant}?" if meant != path and _PATH.fullmatch(meant) else ": the API is below /v1"
+
+
 async def _unknown(request: Request, error: Any) -> Response:
     if error.status_code == 405:
-        return HttpProblem(405, "method_not_allowed", "the path does not take this method").response()
+        text = "the path does not take this method"
+        return HttpProblem(405, "method_not_allowed", text, headers=error.headers).response()
     return HttpProblem(404, "not_found", "there is no such path: the API is below /v1").response()

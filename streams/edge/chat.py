@@ -26,9 +26,10 @@ from refrain.streams.edge import events
 from refrain.streams.edge.http import Streamed, until_gone
 from refrain.streams.edge.live import LiveChunks
 from refrain.streams.edge.metrics import EdgeMetrics
-from refrain.streams.edge.problems import OPENED, HttpProblem, problem_of
+from refrain.streams.edge.problems import OPENED, UNFIT, HttpProblem, problem_of
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import Wishes, told
+from refrain.streams.errors import RefusalCode
 from refrain.streams.messaging.chunks import chunks_of
 from refrain.streams.messaging.reply_headers import traced
 from refrain.streams.settings import Edge
@@ -37,6 +38,7 @@ from refrain.streams.traces.interface import CONTEXT_HEADERS, OFF, Span, Traces
 PATH = "/chat/completions"
 SILENT = "cache_silent"
 """Why the model was called without the cache: it has said nothing in time."""
+TOO_LARGE = RefusalCode.TOO_LARGE.value
 AnyResponse = HttpResponse | Streamed
 
 
@@ -47,12 +49,15 @@ class Asked(NamedTuple):
     data: bytes
     """The body as it came: that is what the model's server gets where the cache is left out."""
     body: dict[str, Any]
-    request: Request
+    request: Request | None
+    """What is asked of the cache; None where it takes no such request."""
     wishes: Wishes
     until_s: float
     began_s: float
     span: Span | None = None
     """Its span, where it is traced."""
+    unfit: str = TOO_LARGE
+    """Why the cache is not asked, where it is not."""
 
     @property
     def left_s(self) -> float:
@@ -72,7 +77,13 @@ class Asked(NamedTuple):
 
 
 def asked_of(
-    http: HttpRequest, data: bytes, body: dict[str, Any], tenant: str, wishes: Wishes, settings: Edge
+    http: HttpRequest,
+    data: bytes,
+    body: dict[str, Any],
+    tenant: str,
+    wishes: Wishes,
+    settings: Edge,
+    request_id: str | None = None,
 ) -> Asked:
     """A chat request of a tenant. Raises HttpProblem(400) for fields that the contract does not take."""
     began_s = time.monotonic()
@@ -80,6 +91,7 @@ def asked_of(
     sent = {key: value for key, value in body.items() if key not in ("stream", "stream_options")}
     try:
         request = Request(
+            request_id=request_id,
             tenant=tenant,
             cache=wishes.cache,
             body=sent,
@@ -91,6 +103,13 @@ def asked_of(
         where = ".".join(map(str, first["loc"]))
         raise HttpProblem(400, "bad_field", f"{where}: {first['msg']}", param=where) from None
     return Asked(http, data, body, request, wishes, began_s + wait_ms / 1_000, began_s)
+
+
+def large_of(http: HttpRequest, data: bytes, wishes: Wishes, settings: Edge) -> Asked:
+    """A chat request that is too large for the cache, and that nobody reads here."""
+    began_s = time.monotonic()
+    wait_ms = settings.timeout_ms if wishes.deadline_ms is None else wishes.deadline_ms
+    return Asked(http, data, {}, None, wishes, began_s + wait_ms / 1_000, began_s)
 
 
 class Chat:
@@ -107,6 +126,8 @@ class Chat:
 
     async def answer(self, asked: Asked) -> AnyResponse:
         """The response to a chat request. Raises HttpProblem, and ClientDisconnect when nobody waits any more."""
+        if asked.request is None:
+            return await self._without_cache(asked, asked.unfit)
         try:
             pending = self._client.send(asked.request, progress=True, headers=traced(self._traces, asked.span))
         except NotAnswered as why:
@@ -139,7 +160,7 @@ class Chat:
             if asked.left_s <= 0:
                 raise _too_late()
             return SILENT
-        return _reason_to_open(heard) or heard if isinstance(heard, Reply) else heard
+        return self._reason_to_open(asked, heard) or heard if isinstance(heard, Reply) else heard
 
     async def _reply(self, asked: Asked, pending: Pending) -> Reply | str:
         """The reply to what waits for a model; else the reason to go without the cache."""
@@ -149,7 +170,15 @@ class Chat:
             if why.code == Failure.NO_RESPONSE:
                 raise _too_late() from None
             return why.code
-        return _reason_to_open(reply) or reply
+        return self._reason_to_open(asked, reply) or reply
+
+    def _reason_to_open(self, asked: Asked, reply: Reply) -> str | None:
+        """The code of an error for which the model is asked without the cache: it is the cache's, or its bounds'."""
+        error = reply.response.error
+        if error is None:
+            return None
+        may = asked.wishes.cache is not CacheMode.ONLY and self._upstream.known
+        return error.code if error.code in OPENED or (error.code in UNFIT and may) else None
 
     def _whole(self, asked: Asked, reply: Reply) -> AnyResponse:
         """The response of a reply, streamed where it is to be."""
@@ -201,7 +230,7 @@ class Chat:
             raise HttpProblem(
                 503, "cache_unavailable", text, headers={**told("error", None, reason), "retry-after": "1"}
             )
-        self._metrics.direct.labels(reason if reason == SILENT else "failed").inc()
+        self._metrics.direct.labels(SILENT if reason == SILENT else "unfit" if reason in UNFIT else "failed").inc()
         headers = told("bypass", None, reason)
         http, span = asked.http, None if asked.span is None else asked.span.child("upstream", "client")
         try:
@@ -247,12 +276,6 @@ async def _replayed(reply: Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
     for chunk in chunks_of(reply.body, with_usage=with_usage):
         yield events.event(chunk)
     yield events.DONE
-
-
-def _reason_to_open(reply: Reply) -> str | None:
-    """The code of an error that is the cache's and not the request's: the model can be asked without it."""
-    error = reply.response.error
-    return error.code if error is not None and error.code in OPENED else None
 
 
 def _too_late() -> HttpProblem:

@@ -25,5 +25,6 @@ class EdgeMetrics:
             "refrain_edge_seconds", "Time to an answer, or to its first piece", ["outcome"], buckets=SECONDS, registry=r
         )
         self.open = Gauge("refrain_edge_open", "Requests under way", registry=r)
+        self.full = Counter("refrain_edge_full", "Requests told to come back, as too many were under way", registry=r)
         self.gone = Counter("refrain_edge_gone", "Clients that left before they had their answer", registry=r)
         self.port = Gauge("refrain_edge_port", "The port that it listens on", registry=r)

@@ -14,6 +14,8 @@ from refrain.streams.errors import RefusalCode
 OPENED = frozenset({"fold_failed", "internal", "shard_recovered", "answer_withheld", "not_sent", "bad_reply_to",
                     "closed", "not_read", "no_response"})  # fmt: skip
 """Codes that tell of the cache and not of the request: the model is called without it."""
+UNFIT = frozenset({"too_large", "too_deep", "question_too_long", "empty_question"})
+"""Codes of requests that the cache does not take and a model may: it is called without the cache where that may be."""
 STATUS: Mapping[str, int] = {
     "unreadable": 400, "unknown_version": 400, "too_deep": 400, "bad_field": 400, "empty_question": 400,
     "question_too_long": 400, "too_large": 413, "tenant_not_yours": 403, "not_cached": 404,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import resource
 import socket
@@ -84,20 +85,21 @@ def allow_files(settings: Edge) -> None:
 
 def bound(settings: Edge) -> socket.socket:
     """A listening socket. Raises WrongSetup where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # By the name of its protocol asyncio knows connections that are not to wait for the client's acknowledgement of
+    # the last piece before they send the next: up to 40 ms, once for each answer and piece.
+    one = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        # By the name of its protocol asyncio knows connections that are not to wait for the client's acknowledgement of
-        # the last piece before they send the next: up to 40 ms, once for each answer and piece.
-        one = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         one.bind((settings.host, settings.port))
         one.listen(BACKLOG)
         one.setblocking(False)
     except OSError as error:
-        raise WrongSetup(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}: set edge.port to a free one,"
-            " or to 0 for any"
-        ) from error
+        one.close()
+        elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        do = "edge.host to an address of this machine" if elsewhere else "edge.port to a free one, or to 0 for any"
+        text = f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}: set {do}"
+        raise WrongSetup(text) from error
     return one
 
 

@@ -26,6 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from refrain.streams.errors import ClusterFailed, Forbidden, Unanswered, WrongSetup
+from refrain.streams.kafka.complaints import Complaints
 from refrain.streams.kafka.config import (
     ADMIN_TIMEOUT_S,
     ANSWER_TIMEOUT_S,
@@ -50,6 +51,8 @@ from refrain.streams.settings import Settings
 
 PATIENCE_S = 60.0
 """How long a command waits for the cluster (workers wait without end)."""
+SILENT_CODES = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
+"""What a client says of a broker that does not answer, whatever the reason."""
 MISSING_HERE_CODES = MISSING_CODES | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
@@ -67,6 +70,7 @@ class KafkaCluster:
         # What it cannot do raises and is told there: between its calls it has nothing to say of a broker that is away.
         self._admin = AdminClient({**self._base, "log_level": 0})
         self._asking: ConfluentConsumer | None = None
+        self._complaints = Complaints()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -281,15 +285,34 @@ class KafkaCluster:
                 f"topic {name} does not exist ({error.name()}): run `refrain topics create`"
                 f" (prefix {self._settings.prefix!r})"
             )
-        return denied or failure_of(error, f"{doing} topic {name} at {self._settings.kafka}")
+        what = f"{doing} topic {name} at {self._settings.kafka}"
+        failed = denied or failure_of(error, what)
+        why = self._why() if error.code() in SILENT_CODES else None
+        return failed if why is None else Unanswered(f"{what}: {why}")
+
+    def _why(self) -> str | None:
+        """Why nobody answers, as far as the client that asks was told."""
+        with self._lock:
+            if self._asking is not None:
+                self._asking.poll(0)
+        return self._complaints.told()
 
     def _asker(self) -> ConfluentConsumer:
         """The client that asks for metadata and offsets, on any thread; it reads nothing and joins no group."""
         with self._lock:
             if self._asking is None:
                 self._asking = ConfluentConsumer(
-                    {**self._reading(), "isolation.level": "read_uncommitted", "log_level": 0}
+                    {
+                        **self._reading(),
+                        "isolation.level": "read_uncommitted",
+                        "log_level": 0,
+                        "error_cb": self._complaints,
+                    }
                 )
+            else:
+                # What it told of calls before is none of this one's, and would lie there for ever.
+                self._asking.poll(0)
+                self._complaints.forget()
             return self._asking
 
     def _reading(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ EXCERPT_WINDOW = 16
 """A run of so many characters that also stands in the request counts as its text."""
 ERROR_BYTES_MAX = 65_536
 NEVER_SENT = frozenset({"stream", "stream_options"})
+NOT_THE_ROOT = "is upstream.base_url the root of an OpenAI-compatible API (most end with /v1)?"
 NO_STREAM = frozenset({400, 405, 422, 501})
 """Statuses of servers that know no streams, or no `stream_options`: they are asked once more for a whole answer."""
 
@@ -148,6 +149,8 @@ class HttpModel:
             if live is not None and response.status_code in NO_STREAM:
                 raise _NotStreamed
             text = self._with_excerpt(f"the server answered {response.status_code}", _message_in(data), body)
+            if _is_elsewhere(response.status_code, data):
+                text = f"{text}: {NOT_THE_ROOT}"
             found = failed_answer(RefusalCode.UPSTREAM, text, f"HTTP {response.status_code}")
             transient = is_transient_status(response.status_code)
         if transient:
@@ -188,12 +191,9 @@ class HttpModel:
 
 def _url(base_url: str | None) -> httpx.URL:
     try:
-        url = httpx.URL((base_url or "").rstrip("/") + "/chat/completions")
+        return httpx.URL((base_url or "").rstrip("/") + "/chat/completions")
     except httpx.InvalidURL as wrong:
         raise WrongSetup(f"upstream.base_url is no URL: {wrong}") from wrong
-    if url.scheme not in ("http", "https") or not url.host:
-        raise WrongSetup("upstream.base_url must be the server's root, such as http://127.0.0.1:8000/v1")
-    return url
 
 
 def _secrets(settings: Upstream, url: httpx.URL) -> list[str]:
@@ -219,10 +219,15 @@ def _answer(data: bytes | None, limit: int) -> Answer:
         # Two levels more than it has: whoever reads the answer inside a message must not meet the depth limit.
         ((body,),) = from_json(b"[[" + data + b"]]", allow_inf_nan=False)
     except ValueError:
-        return failed_answer(RefusalCode.UPSTREAM, "the server's answer is not JSON")
+        return failed_answer(RefusalCode.UPSTREAM, f"the server's answer is not JSON: {NOT_THE_ROOT}")
     if not isinstance(body, dict):
         return failed_answer(RefusalCode.UPSTREAM, "the server's answer is not a JSON object")
     return Answer(body=body)
+
+
+def _is_elsewhere(status: int, data: bytes | None) -> bool:
+    """Whether an answer is one of a server that has no such API there, and not one that does not know the model."""
+    return 300 <= status < 400 or (status in (404, 405) and "model" not in _message_in(data).lower())
 
 
 def _message_in(data: bytes | None) -> str:

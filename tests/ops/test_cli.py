@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -182,7 +185,7 @@ def test_wrong_settings_end_with_78_and_a_line_a_mistake(
     monkeypatch.setenv("REFRAIN_SESSION_TIMEOUT_MS", "soon")
     assert main(["topics", "list"]) == exit_codes.WRONG_SETUP
     shown = capsys.readouterr().err
-    assert "REFRAIN_SESSION_TIMEOUT_MS: input should be a valid integer" in shown
+    assert "REFRAIN_SESSION_TIMEOUT_MS: must be a whole number of milliseconds" in shown
     assert "Traceback" not in shown
 
 
@@ -246,7 +249,37 @@ def test_without_a_broker_it_ends_with_69_and_says_what_to_do(
     assert main(["topics", "check"]) == exit_codes.UNAVAILABLE
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1
-    assert f"no broker answers at {NOWHERE}: start one" in shown
+    assert f"no broker answers at {NOWHERE}: " in shown
+    assert "Connection refused: start a broker there, or name yours with REFRAIN_KAFKA=host:port" in shown
+
+
+def test_a_listener_that_hangs_up_is_no_broker_to_these_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that speaks TLS does, or wants a login."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        monkeypatch.setenv("REFRAIN_KAFKA", f"127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setenv("REFRAIN_CONNECT_TIMEOUT_MS", "1500")
+        assert main(["topics", "check"]) == exit_codes.UNAVAILABLE
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10.0)
+    shown = capsys.readouterr().err
+    assert "it may want TLS or a login (`security.protocol` and `sasl.*` in the block `connection`)" in shown
+
+
+def test_a_name_that_is_nobodys_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFRAIN_KAFKA", "broker.invalid:9092")
+    monkeypatch.setenv("REFRAIN_CONNECT_TIMEOUT_MS", "500")
+    assert main(["ask", "Who?"]) == exit_codes.UNAVAILABLE
+    assert "Failed to resolve 'broker.invalid:9092'" in capsys.readouterr().err
 
 
 def test_a_connection_block_that_the_library_refuses_is_a_wrong_setup(

@@ -41,7 +41,7 @@ OWN = {
     "verify": {"refrain_doubts", "refrain_verify_seconds"},
     "edge": {
         "refrain_edge_requests", "refrain_edge_outcomes", "refrain_edge_direct", "refrain_edge_seconds",
-        "refrain_edge_open", "refrain_edge_gone", "refrain_edge_port",
+        "refrain_edge_open", "refrain_edge_full", "refrain_edge_gone", "refrain_edge_port",
     },
 }  # fmt: skip
 

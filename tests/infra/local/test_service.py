@@ -58,6 +58,32 @@ def test_a_start_says_where_everything_is(tmp_path: Path) -> None:
     for part in ("127.0.0.1:9092", "http://127.0.0.1:9464/metrics", "service.log", "version 17 by alice", "stays"):
         assert part in text
     assert "was put in force" in up.addresses("b", tmp_path, tmp_path, None)[-1]
+    assert "endpoint" not in text
+
+
+@pytest.mark.parametrize(
+    ("edge", "told"),
+    [({}, None), ({"enabled": True}, "http://127.0.0.1:8400/v1"), ({"enabled": True, "port": 0}, None)],
+)
+def test_a_start_says_where_the_endpoint_is_and_a_second_terminal_knows_its_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, edge: dict[str, Any], told: str | None
+) -> None:
+    monkeypatch.setattr(up, "LOCAL", tmp_path)
+    monkeypatch.setattr(up, "ROOT", tmp_path)
+    for name in [name for name in os.environ if name.startswith("REFRAIN_")]:
+        monkeypatch.delenv(name)
+    for key, value in {**edge, "auth": "none"}.items():
+        monkeypatch.setenv(f"REFRAIN_EDGE__{key.upper()}", str(value))
+    from refrain.ops.config.settings import load_settings
+
+    with up.notes_for_others("127.0.0.1:9092", tmp_path / "state", 1) as environment:
+        endpoint = up.endpoint_of(load_settings(environment))
+        others = load_settings({}, tmp_path / "refrain.toml")
+    assert endpoint == told
+    assert others.edge.auth == ("none" if edge else "keys")
+    assert ([line for line in up.addresses("b", tmp_path, tmp_path, None, endpoint) if str(told) in line] != []) is (
+        told is not None
+    )
 
 
 def test_a_second_terminal_knows_the_model_and_the_ports_are_kept(

@@ -129,3 +129,52 @@ def test_secrets_are_never_shown() -> None:
     )
     assert "hunter2" not in repr(found)
     assert not any("hunter2" in line for line in refusal({"REFRAIN_CONNECTION": '{"sasl.password": ["hunter2"]}'}))
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("broker:9092", True), ("broker", True), ("a:1,b:2", True), ("a:1, b:2", True), ("[::1]:9092", True),
+        ("SASL_SSL://broker:9092", True), ("10.0.0.1:65535", True), ("kafka_1:9092", True),
+        ("", False), (",", False), ("a:1,", False), ("http://broker:9092", False), ("kafka://broker:9092", False),
+        ("broker:99999", False), ("broker:0", False), ("broker:", False), ("broker:abc", False), ("a b", False),
+        ("broker:9092/x", False), ("a:1;b:2", False), ("a:1 b:2", False), ("::1:9092", False),
+    ],
+)  # fmt: skip
+def test_a_broker_is_host_and_port(value: str, taken: bool) -> None:
+    if taken:
+        assert load_settings({"REFRAIN_KAFKA": value}).kafka == value
+    else:
+        (line,) = refusal({"REFRAIN_KAFKA": value})
+        assert line.startswith("REFRAIN_KAFKA: must be host:port, with commas between several")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("127.0.0.1:8000", "with http:// or https://"), ("localhost/v1", "with http:// or https://"), ("", "http://"),
+        ("http://", "http://"), ("ftp://m/v1", "http://"), ("http://m:abc/v1", "http://"), ("http:/m/v1", "http://"),
+        ("http://m/v1/chat/completions", "without /chat/completions"),
+        ("http://m/v1/chat/completions/", "without /chat/completions"),
+    ],
+)  # fmt: skip
+def test_a_models_server_is_named_by_its_root(value: str, said: str) -> None:
+    (line,) = refusal({"REFRAIN_UPSTREAM__BASE_URL": value})
+    assert line.startswith("REFRAIN_UPSTREAM__BASE_URL: must be the server's root")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("EDGE__TIMEOUT_MS", "30s", "must be a whole number of milliseconds, such as 30000 (it is '30s')"),
+        ("EDGE__TIMEOUT_MS", "2 min", "must be a whole number of milliseconds, such as 30000 (it is '2 min')"),
+        ("EDGE__TIMEOUT_MS", "soon", "must be a whole number of milliseconds, such as 30000 (it is 'soon')"),
+        ("EDGE__TIMEOUT_MS", "", "must be a whole number of milliseconds, such as 30000 (it is '')"),
+        ("EDGE__TIMEOUT_MS", "1.5", "must be a whole number of milliseconds, such as 30000 (it is '1.5')"),
+        ("EDGE__BODY_BYTES_MAX", "1MB", "must be a whole number of bytes (it is '1MB')"),
+        ("EDGE__PORT", "abc", "must be a whole number (it is 'abc')"),
+    ],
+)
+def test_a_number_that_is_none_is_told_in_its_unit(variable: str, value: str, said: str) -> None:
+    assert refusal({f"REFRAIN_{variable}": value}) == [f"REFRAIN_{variable}: {said}"]

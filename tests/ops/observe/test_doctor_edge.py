@@ -109,6 +109,7 @@ def test_one_without_metrics_or_of_another_service_is_not_ok(tmp_path: Path) -> 
         ({"partition": ""}, "fail", "hears no responses yet"),
         ({"behind": 1_001}, "warn", "1001 records behind"),
         ({"past": {"cache_silent": 4, "failed": 1}}, "ok", "5 of them past the cache (cache_silent 4, failed 1)"),
+        ({"past": {"cache_silent": 1, "unfit": 50}}, "ok", "51 of them past the cache (cache_silent 1, unfit 50)"),
         ({"past": {"cache_silent": 6}}, "warn", "6 of them past the cache (cache_silent 6)"),
         ({"refused": 1}, "ok", "1 of 100 requests"),
         ({"refused": 2}, "warn", "2 of 100 requests"),
@@ -125,8 +126,9 @@ def test_figures_are_read_from_metrics() -> None:
     text = """
 refrain_lag{processor="edge",partition="7"} 12
 refrain_edge_port 8400
-refrain_edge_requests_total{route="chat",status="200"} 40
-refrain_edge_requests_total{route="chat",status="429"} 2
+refrain_edge_requests_total{route="chat",status="200"} 38
+refrain_edge_requests_total{route="chat",status="429"} 4
+refrain_edge_full_total 2
 refrain_edge_outcomes_total{outcome="hit"} 30
 refrain_edge_outcomes_total{outcome="bypass"} 10
 refrain_edge_direct_total{reason="failed"} 3

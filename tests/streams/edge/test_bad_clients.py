@@ -36,7 +36,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory, model: SimulatedServer) -
     """One endpoint for all of them: what one leaves behind shows at the next."""
     settings = settings_of(
         tmp_path_factory.mktemp("state"), model, cache_wait_ms=1, body_bytes_max=6_000, connections_max=40,
-        read_timeout_ms=TIMEOUT_MS, write_timeout_ms=TIMEOUT_MS, drain_ms=1_000,
+        passed_bytes_max=6_000, read_timeout_ms=TIMEOUT_MS, write_timeout_ms=TIMEOUT_MS, drain_ms=1_000,
     )  # fmt: skip
     with serving(settings, WaitingCluster(now_ms)) as one:
         yield one

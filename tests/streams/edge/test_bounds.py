@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import socket
@@ -52,7 +53,7 @@ def serve(tmp_path: Path, model: SimulatedServer) -> Iterator[Callable[..., Serv
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory, model: SimulatedServer) -> Iterator[Serving]:
     """One endpoint for all tests that it refuses something."""
-    settings = settings_of(tmp_path_factory.mktemp("state"), model, body_bytes_max=6_000)
+    settings = settings_of(tmp_path_factory.mktemp("state"), model, body_bytes_max=6_000, passed_bytes_max=6_000)
     with serving(settings, WaitingCluster(now_ms)) as one:
         yield one
 
@@ -82,6 +83,67 @@ def test_a_body_that_is_none_is_refused(steady: Serving, content: bytes, status:
     response = httpx.post(f"{steady.url}/v1/chat/completions", content=content, trust_env=False)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_client_that_sends_more_than_is_taken_hears_so_and_may_go_on(steady: Serving) -> None:
+    """An answer before the client has sent all would be lost, where the connection is closed then."""
+    with httpx.Client(base_url=steady.url, timeout=WAIT_S, trust_env=False) as client:
+        for _ in range(3):
+            response = client.post("/v1/chat/completions", content=b"x" * 5_000_000)
+            assert (response.status_code, response.json()["error"]["code"]) == (413, "too_large")
+            assert "connection" not in response.headers
+        assert client.get("/healthz").status_code == 200
+
+
+def test_a_compressed_body_is_told_to_come_as_it_is(steady: Serving) -> None:
+    response = httpx.post(
+        f"{steady.url}/v1/chat/completions",
+        content=gzip.compress(json.dumps(BODY).encode()),
+        headers={"content-encoding": "gzip"},
+        trust_env=False,
+    )
+    assert (response.status_code, response.json()["error"]["code"]) == (415, "unsupported_encoding")
+    assert "without `content-encoding`" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/healthz", "/nowhere", "/v1/chat/completions/"])
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [(None, False), ("abc-1", True), ("req_7:4/x", True), ("a b", False), ("a" * 201, False), ("", False)],
+)
+def test_every_response_has_an_id_and_a_good_one_of_the_client_is_kept(
+    steady: Serving, path: str, sent: str | None, kept: bool
+) -> None:
+    headers = {} if sent is None else {"x-request-id": sent}
+    ids = [
+        httpx.post(f"{steady.url}{path}", content=b"{", headers=headers, trust_env=False).headers["x-request-id"]
+        for _ in range(2)
+    ]
+    assert (ids == [sent, sent]) is kept
+    assert kept or (ids[0] != ids[1] and all(each.startswith("req_") for each in ids))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "told"),
+    [
+        ("PUT", "/v1/chat/completions", 405, "does not take this method"),
+        ("OPTIONS", "/v1/models", 405, "does not take this method"),
+        ("POST", "/healthz", 405, "does not take this method"),
+        ("POST", "/v1/chat/completions/", 404, "did you mean /v1/chat/completions?"),
+        ("POST", "/v1//chat/completions", 404, "did you mean /v1/chat/completions?"),
+        ("GET", "/v1", 404, "the API is below /v1"),
+        ("GET", "/v1/", 404, "the API is below /v1"),
+        ("POST", "/chat/completions", 404, "the API is below /v1"),
+        ("GET", "/v1/%2e%2e/x", 404, "the API is below /v1"),
+    ],
+)
+def test_a_wrong_path_or_method_is_told_with_the_right_one(
+    steady: Serving, method: str, path: str, status: int, told: str
+) -> None:
+    response = httpx.request(method, f"{steady.url}{path}", trust_env=False)
+    assert response.status_code == status
+    assert told in response.json()["error"]["message"]
+    assert ("allow" in response.headers) is (status == 405)
 
 
 def test_a_body_that_does_not_say_its_size_is_read_no_further_than_the_limit(steady: Serving) -> None:
@@ -184,6 +246,16 @@ def test_nobody_is_let_in_without_a_key_from_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(WrongSetup, match=r"edge\.auth"):
         access_of(Settings(state_dir=tmp_path, edge=Edge(auth="none", host="0.0.0.0")))
     assert access_of(Settings(state_dir=tmp_path, edge=Edge(auth="none"))).keys is None
+
+
+@pytest.mark.parametrize(
+    ("host", "do"), [("nowhere.invalid", "set edge.host"), ("203.0.113.7", "set edge.host"), (None, "set edge.port")]
+)
+def test_an_address_that_cannot_be_had_is_told_with_what_to_set(host: str | None, do: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Edge(host=host or "127.0.0.1", port=0 if host else taken.getsockname()[1])
+        with pytest.raises(WrongSetup, match=f"cannot listen on .*{do}"):
+            bound(settings)
 
 
 def test_one_request_too_many_is_told_to_come_back(serve: Callable[..., Serving]) -> None:

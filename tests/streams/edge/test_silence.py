@@ -12,6 +12,7 @@ import pytest
 
 from refrain.schemas.responses import Outcome, Response
 from refrain.streams.client.exchange import HEADER
+from refrain.streams.edge.body import LARGE_AT_ONCE
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.responses import error_response
 from refrain.streams.settings import Settings, Upstream
@@ -116,8 +117,8 @@ def test_an_error_of_the_cache_itself_opens_the_way_to_the_model(settings: Setti
 @pytest.mark.parametrize(
     ("code", "message", "status", "kind"),
     [
-        ("empty_question", "the last message has no text", 400, "invalid_request_error"),
-        ("too_large", "shorten it", 413, "invalid_request_error"),
+        ("bad_field", "body.model is a text", 400, "invalid_request_error"),
+        ("tenant_not_yours", "name your own", 403, "permission_error"),
         ("not_cached", "nothing is cached", 404, "not_found_error"),
         ("deadline_exceeded", "ask again", 504, "server_error"),
         ("upstream_failed", "the connection to the server failed", 502, "server_error"),
@@ -140,6 +141,105 @@ def test_an_error_of_the_request_or_the_model_is_told_in_openais_form(
     assert (error["code"], error["type"], error["message"]) == (code, kind, message)
     assert response.headers["x-refrain-outcome"] == "error"
     assert model.calls == []
+
+
+UNFIT = [("empty_question", 400), ("question_too_long", 400), ("too_deep", 400), ("too_large", 413)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("code", "status"), UNFIT)
+def test_what_the_cache_does_not_take_goes_to_the_model_without_it(
+    settings: Settings, code: str, status: int, stream: bool
+) -> None:
+    async def ask(edged: Edged) -> tuple[httpx.Response, float | None]:
+        response = await edged.chat("Who?", stream=stream)
+        return response, edged.metrics.registry.get_sample_value("refrain_edge_direct_total", {"reason": "unfit"})
+
+    told = error_response(code, "shorten it", request_id=None, tenant="default").encode()
+    response, unfit = asking(settings, ask, told)
+    assert response.status_code == 200
+    assert (response.headers["x-refrain-outcome"], response.headers["x-refrain-reason"]) == ("bypass", code)
+    assert unfit == 1
+
+
+@pytest.mark.parametrize(("code", "status"), UNFIT)
+def test_what_the_cache_does_not_take_is_an_error_where_no_model_may_be_called(
+    tmp_path: Path, settings: Settings, model: SimulatedServer, code: str, status: int
+) -> None:
+    async def only(edged: Edged) -> httpx.Response:
+        return await edged.chat("Who?", headers={"x-refrain-cache": "only"})
+
+    async def ask(edged: Edged) -> httpx.Response:
+        return await edged.chat("Who?")
+
+    told = error_response(code, "shorten it", request_id=None, tenant="default").encode()
+    nobody = settings_of(tmp_path, None, cache_wait_ms=WAIT_MS)
+    for response in (asking(settings, only, told), asking(nobody, ask, told)):
+        assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert model.calls == []
+
+
+def test_a_request_too_large_for_the_cache_goes_to_the_model_and_no_topic(
+    tmp_path: Path, model: SimulatedServer
+) -> None:
+    """As one with an image in it is."""
+
+    async def ask(edged: Edged) -> list[httpx.Response]:
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 20_000}}
+        parts: Any = [{"type": "text", "text": "Who is it?"}, image]
+        sent = [
+            await edged.chat(parts),
+            await edged.chat(parts, stream=True),
+            await edged.chat(parts, headers={"x-refrain-cache": "only"}),
+            await edged.chat(parts, padding="A" * 40_000),
+        ]
+        assert edged.client.under_way == 0
+        return sent
+
+    settings = settings_of(tmp_path, model, body_bytes_max=10_000, passed_bytes_max=30_000)
+    whole, streamed, only, larger = asking(settings, ask)
+    assert [each.status_code for each in (whole, streamed, only, larger)] == [200, 200, 413, 413]
+    assert {each.headers["x-refrain-reason"] for each in (whole, streamed)} == {"too_large"}
+    assert "Who is it?" in whole.json()["choices"][0]["message"]["content"]
+    assert "Who is it?" in text_of(events(streamed))
+    assert len(model.calls) == 2
+    assert "A" * 20_000 in str(model.calls[0].body)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("A" * 101, "question_too_long"),
+        ([{"type": "text", "text": "A" * 60}, {"type": "text", "text": "B" * 60}], "question_too_long"),
+        ("A" * 100, "cache_silent"),
+        ([{"type": "text", "text": "A" * 60}, {"type": "image_url", "image_url": {"url": "B" * 60}}], "cache_silent"),
+        (None, "cache_silent"),
+        ([7, {"text": 7}], "cache_silent"),
+    ],
+)
+def test_a_question_too_long_for_the_cache_leaves_no_dead_letter(settings: Settings, content: Any, reason: str) -> None:
+    async def ask(edged: Edged) -> httpx.Response:
+        return await edged.chat(content)
+
+    short = settings.model_copy(update={"classify": settings.classify.model_copy(update={"question_chars_max": 100})})
+    response = asking(short, ask)
+    assert (response.status_code, response.headers["x-refrain-reason"]) == (200, reason)
+
+
+def test_so_many_large_requests_are_held_at_a_time(tmp_path: Path, model: SimulatedServer) -> None:
+    async def ask(edged: Edged) -> tuple[list[int], int]:
+        async def one() -> int:
+            return (await edged.chat("A" * 20_000)).status_code
+
+        together = await asyncio.gather(*(one() for _ in range(20)))
+        return list(together), await one()
+
+    model.script.extend(Scripted(200, b"{}", delay_s=1.0) for _ in range(20))
+    settings = settings_of(tmp_path, model, body_bytes_max=1_000, passed_bytes_max=21_000)
+    together, later = asking(settings, ask)
+    assert together.count(200) == LARGE_AT_ONCE
+    assert together.count(429) == 20 - LARGE_AT_ONCE
+    assert later == 200
 
 
 def test_a_decision_cannot_bring_a_header_of_its_own(settings: Settings) -> None:

@@ -27,6 +27,9 @@ class FakeConsumer:
         self.partitions = partitions
         self.closed = False
 
+    def poll(self, timeout_s: float) -> None:
+        """It has nothing to tell."""
+
     def list_topics(self, name: str, timeout_s: float) -> Any:
         found = SimpleNamespace(error=None, partitions=dict.fromkeys(range(self.partitions)))
         return SimpleNamespace(topics={name: found})

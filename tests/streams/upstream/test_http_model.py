@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 
 from refrain.schemas.forwards import Forward
-from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.http_model import RETRY_AFTER_MAX_S, HttpModel
 from refrain.streams.upstream.model import Answer
@@ -240,7 +239,24 @@ def test_the_key_is_in_no_log(server: SimulatedServer, caplog: pytest.LogCapture
     assert "very-secret" not in caplog.text
 
 
-@pytest.mark.parametrize("base_url", ["", "no-url", "ftp://host/v1", "http://", "http://host:port"])
-def test_a_base_url_that_is_none_is_wrong_setup(base_url: str) -> None:
-    with pytest.raises(WrongSetup, match=r"upstream\.base_url"):
-        Asker(base_url)()
+@pytest.mark.parametrize(
+    ("scripted", "said"),
+    [
+        (Scripted(302, b"", (("Location", "/login"),)), "the server answered 302: is upstream.base_url the root"),
+        (Scripted(404, b"<html>"), "the server answered 404: is upstream.base_url the root"),
+        (Scripted(404, b'{"detail":"Not Found"}'), "the server answered 404: Not Found: is upstream.base_url the"),
+        (
+            Scripted(405, b'{"detail":"Method Not Allowed"}'),
+            "the server answered 405: Method Not Allowed: is upstream",
+        ),
+        (Scripted(200, b"<html>"), "the server's answer is not JSON: is upstream.base_url the root"),
+        (Scripted(404, error_body("The model `g` does not exist")), "the server answered 404: The model `g` does not"),
+    ],
+)
+def test_a_server_that_has_no_such_api_makes_one_look_at_the_root(
+    server: SimulatedServer, scripted: Scripted, said: str
+) -> None:
+    server.script.append(scripted)
+    text = problem(Asker(server.base_url)())[1]
+    assert text.startswith(said)
+    assert text.endswith("?") is ("model `g`" not in text)
