@@ -55,7 +55,10 @@ _PRESENT, _PAST, _FUTURE, _ABILITY = range(4)
 _EITHER = len(groups("moods"))
 """Mood of "is it safe to": it says what is, and what can be done."""
 _FITTING = frozenset("safe ok okay alright legal fine acceptable permissible feasible healthy possible".split())
-EFFECTS = frozenset("caus trigger affect lead help harm hurt damag prevent cure reduc increas improv worsen".split())
+EFFECTS = frozenset(
+    "caus trigger affect lead help harm hurt damag prevent cure reduc increas improv worsen lower rais boost ease"
+    " reliev".split()
+)
 """Stems of what something does to somebody, of which it says the same that it can: can coffee cause insomnia."""
 _MAKES, _TO_WHOM = frozenset(("make", "makes")), frozenset("me you us people someone him her them".split())
 _DO = frozenset(("do", "does"))
