@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Literal, NamedTuple
 
 from refrain.schemas.policy import CategoryPolicy, Guard, Strictness
@@ -79,19 +80,21 @@ def weigh(terms: GuardTerms, asked: Reading, cached: Reading) -> Evidence:
         return Evidence(EQUAL, tuple([passed(guard) for guard in terms.guards]), 0, None)
     shared = overlap(asked.letters, cached.letters)
     verdicts: list[Verdict] = []
-    for guard in terms.guards:
+    for guard in _in_order(terms.guards):
         if guard is Guard.WORDING:
-            continue
-        verdict = _verdict(guard, terms, shared, asked, cached)
+            verdict = _wording(terms, shared, asked, cached, verdicts)
+        else:
+            verdict = _verdict(guard, terms, shared, asked, cached)
         verdicts.append(verdict)
         if verdict.verdict != "passed" and _decides(verdict, terms):
             return Evidence(shared, tuple(verdicts), VETO, guard)
-    if Guard.WORDING in terms.guards:
-        verdict = _wording(terms, shared, asked, cached, verdicts)
-        verdicts.append(verdict)
-        if verdict.verdict == "refused":
-            return Evidence(shared, tuple(verdicts), VETO, Guard.WORDING)
     return Evidence(shared, tuple(verdicts), sum([each.weight for each in verdicts]), None)
+
+
+@cache
+def _in_order(guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
+    """Guards as they are asked: `wording` last, which looks at what the others found."""
+    return tuple(sorted(guards, key=lambda guard: guard is Guard.WORDING))
 
 
 def _decides(verdict: Verdict, terms: GuardTerms) -> bool:

@@ -14,7 +14,7 @@ from refrain.streams.guards.code import is_code
 from refrain.streams.guards.content_words import is_salient
 from refrain.streams.guards.frame import is_counted
 from refrain.streams.guards.item import REMEMBERED, WORDLY, Item, Said
-from refrain.streams.guards.lexicon import Phrases, groups, pairs, renderings, units
+from refrain.streams.guards.lexicon import Phrases, groups, pairs, renderings, split_list, units
 from refrain.streams.guards.names import is_name
 from refrain.streams.guards.negation import may_turn
 from refrain.streams.guards.numbers import may_count
@@ -55,7 +55,8 @@ def _slips() -> dict[str, tuple[str, ...]]:
     return found
 
 
-_READ_AS = _slips() | _UNMARKED
+_MISSPELT = {wrong: (right,) for right, slips in pairs("misspelt") for wrong in split_list(slips)}
+_READ_AS = _slips() | _MISSPELT | _UNMARKED
 
 
 def _grouped(*names: str) -> dict[str, frozenset[int]]:

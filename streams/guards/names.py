@@ -7,6 +7,7 @@ word that carries meaning counts: one in each text that the other says in no way
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from refrain.streams.guards.content_words import FUNCTION, Content, unmatched
 from refrain.streams.guards.item import WORDLY, Item, Said
@@ -30,8 +31,19 @@ SORTS = words("sorts")
 """Words that say of what sort a thing is that is named beside them."""
 _CONSUMING = frozenset("eating drinking taking consuming".split())
 """What is done with food and medicine, where they are asked about."""
-_STATING = frozenset("state mention specify provide outline enumerate cite".split())
-"""Requests that ask for what a question asks for."""
+_STATING = frozenset(
+    "state mention specify provide outline enumerate cite convert calculate compute translate write compose create"
+    " draft generate".split()
+)
+"""Requests that ask for what a question asks for, or for what "give me" does."""
+_KEEPING, _FROM = frozenset(("stop", "keep", "prevent")), "from"
+_OF_USE, _DO = frozenset(("function", "role", "purpose", "job", "task")), "do"
+_KEEP, _WHY, _ING = "keep", "why", "ing"
+"""What is done again and again: why do I keep waking up."""
+_PLAYING = frozenset("play playing speak speaking".split())
+_LEARNING = frozenset("learn start begin practic teach".split())
+"""Stems of what is done with an instrument or a language, which goes without saying: learn to play the piano."""
+_FIND, _WHERE = "find", "where"
 _APPOSED_MAX = 4
 """Words from an article to what it is an article of."""
 _NO_SUBJECT = _FINITE | _ASKING | _REQUESTS
@@ -71,6 +83,16 @@ class Names:
         """Whether it describes something. A question or a request selects: a word more asks for something else."""
         return _is_statement(self._said.lows)
 
+    @property
+    def lows(self) -> Sequence[str]:
+        """Its items, folded."""
+        return self._said.lows
+
+    @property
+    def does(self) -> bool:
+        """Whether it ends with "do": what does the liver do."""
+        return _DO in [low for low in self._said.lows[-2:] if low not in ENDS][-1:]
+
     def is_apposed(self, item: Item) -> bool:
         """Whether a word says no more than a text without it: the pandas library, eating bananas, state the law."""
         items = self._said.items
@@ -78,6 +100,12 @@ class Names:
             return any(each is item and _is_apposed(items, at) for at, each in enumerate(items))
         if item.low in _CONSUMING:
             return any(each is item and _is_before(items, at) for at, each in enumerate(items[:-1]))
+        if item.low == _FIND:
+            return _WHERE in self._said.lows
+        if item.low == _KEEP:
+            return _WHY in self._said.lows and any(x is item and y.low.endswith(_ING) for x, y in pairwise(items))
+        if item.low in _PLAYING:
+            return any(each is item and _is_learnt(items, at) for at, each in enumerate(items[:-1]))
         return item.initial and item.low in _STATING and items[0] is item
 
 
@@ -103,9 +131,14 @@ def differences(a: Names, b: Names, english: bool) -> tuple[str, ...]:
     mine, theirs = unmatched(a.content, b.content)
     if not mine and not theirs:
         return ()
-    if english and not (mine and theirs):
-        text = a if mine else b
-        mine, theirs = [[item for item in each if not text.is_apposed(item)] for each in (mine, theirs)]
+    if english and mine and theirs:
+        if len(mine) == len(theirs) == 1 and _are_kept(a, b, mine[0], theirs[0]):
+            return ()
+    elif english:
+        text, other = (a, b) if mine else (b, a)
+        mine, theirs = [
+            [item for item in each if not (text.is_apposed(item) or _is_of_use(item, other))] for each in (mine, theirs)
+        ]
         if not mine and not theirs:
             return ()
     names = [i.text for i in mine if i.low in a.named] + [i.text for i in theirs if i.low in b.named]
@@ -114,6 +147,23 @@ def differences(a: Names, b: Names, english: bool) -> tuple[str, ...]:
     if a.statement and b.statement and not (mine and theirs) and len(mine) + len(theirs) <= EXTRA_MAX:
         return ()
     return tuple(item.text for item in (*mine[:3], *theirs[:3]))
+
+
+def _is_of_use(item: Item, other: Names) -> bool:
+    """Whether a word says what a text is about that asks what a thing does: the function of the liver."""
+    return item.stem in _OF_USE and other.does
+
+
+def _is_learnt(items: Sequence[Item], at: int) -> bool:
+    """Whether an instrument or a language stands behind a word, before which it is said that somebody learns it."""
+    return items[at + 1].kind in WORDLY and any(item.stem in _LEARNING for item in items[:at])
+
+
+def _are_kept(a: Names, b: Names, one: Item, other: Item) -> bool:
+    """Whether two verbs say that something is kept from happening: stop it from barking, keep it from barking."""
+    if one.stem not in _KEEPING or other.stem not in _KEEPING:
+        return False
+    return all(_FROM in names.lows for names in (a, b))
 
 
 def _is_apposed(items: Sequence[Item], at: int) -> bool:

@@ -24,6 +24,7 @@ _PAIRING = tuple(sorted({prefix for pair in _PAIRED for prefix in pair}))
 _TURNING = _PREFIXES + _PAIRING
 _APART = frozenset("anti non un dis de mis counter".split())
 """Prefixes that are no words of their own."""
+_NON = "non"
 _BASE_CHARS = 3
 """A prefix turns only words that are at least as long without it."""
 _PAIRED_CHARS = 4
@@ -36,7 +37,7 @@ class Negations:
     def __init__(self, said: Said) -> None:
         """Extract the negators and antonyms of a text."""
         self._said = said
-        self.items = said.items
+        self.items, self.lows = said.items, said.lows
         self.turning = [(at, item) for at, item in enumerate(said.items) if item.may_turn]
         """Words that may turn the text into its contrary, each with its place; without any none does."""
 
@@ -103,14 +104,26 @@ def differences(a: Negations, b: Negations) -> tuple[str, ...]:
     if not (a.turning or b.turning):
         return ()
     turned = _prefixed(a, b) or _prefixed(b, a)[::-1]
-    odd = len(a.negators) % 2 != len(b.negators) % 2
+    mine, theirs = a.negators, b.negators
+    if mine != theirs:
+        mine, theirs = _negators(a, b), _negators(b, a)
+    odd = len(mine) % 2 != len(theirs) % 2
     if turned and not odd:
         return turned
     if odd and not turned:
-        return a.negators + b.negators
-    if not odd and bool(a.negators) != bool(b.negators):
-        return a.negators + b.negators
+        return mine + theirs
+    if not odd and bool(mine) != bool(theirs):
+        return mine + theirs
     return _paired_apart(a, b) or _opposed(a, b)
+
+
+def _negators(a: Negations, b: Negations) -> tuple[str, ...]:
+    """The negators of a text but for a "non" that the other text writes as one with its word: non profit, nonprofit."""
+    if _NON not in a.lows:
+        return a.negators
+    joined = sum([x == _NON and _NON + y in b.lows for x, y in pairwise(a.lows)])
+    apart = [text for text in a.negators if text.lower() == _NON]
+    return tuple([text for text in a.negators if text.lower() != _NON] + apart[joined:])
 
 
 def _prefixed(a: Negations, b: Negations) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
@@ -11,7 +12,7 @@ from refrain.streams.guards.lexicon import Phrases, alternatives, groups, pairs,
 from refrain.streams.guards.roles import ENDS as _ENDS
 from refrain.streams.guards.roles import is_choice
 
-NONE, KEYWORDS = "none", "keywords"
+NONE, KEYWORDS, THING = "none", "keywords", "thing"
 _SAID = "said"
 """Kind of a text without a word that asks, behind which a question mark stands: penguins have knees?"""
 KEYWORDS_MAX = 6
@@ -39,7 +40,8 @@ _TIMED = frozenset("who when where count amount yesno".split())
 _CHOICE = "choice"
 _HOW, _WHAT, _DEGREE = "how", "what", "degree"
 _LIKE, _LIKENED = "like", "likened"
-_YESNO = frozenset(("yesno", "exists", _CHOICE))
+_YESNO_KIND = "yesno"
+_YESNO = frozenset((_YESNO_KIND, "exists", _CHOICE))
 _ASKED_SO = _YESNO | {_SAID}
 """Kinds that ask whether something is so."""
 _BEFORE_CLAUSES = frozenset(
@@ -53,7 +55,14 @@ _PRESENT, _PAST, _FUTURE, _ABILITY = range(4)
 _EITHER = len(groups("moods"))
 """Mood of "is it safe to": it says what is, and what can be done."""
 _FITTING = frozenset("safe ok okay alright legal fine acceptable permissible feasible healthy possible".split())
+EFFECTS = frozenset(
+    "caus trigger affect lead help harm hurt damag prevent cure reduc increas improv worsen lower rais boost ease"
+    " reliev".split()
+)
+"""Stems of what something does to somebody, of which it says the same that it can: can coffee cause insomnia."""
+_MAKES, _TO_WHOM = frozenset(("make", "makes")), frozenset("me you us people someone him her them".split())
 _DO = frozenset(("do", "does"))
+_AFFECTING = _DO | frozenset("can could may might will would".split())
 _DOING = _DO | {"did"}
 """Words behind a question word that asks: in spring when does it open?"""
 _HAVING, _WHETHER = frozenset(("have", "has", "had")), "whether"
@@ -102,7 +111,12 @@ def read_kind(said: Said) -> Kind:
     """Classify the first question in a text."""
     plain, lows = said.items, said.lows
     if not _SKIPPED.isdisjoint(map(STEM, plain)):
-        plain = [item for item in plain if item.kind != "word" or item.stem not in _SKIPPED]
+        # How fast, how common is asked behind "how".
+        plain = [
+            item
+            for at, item in enumerate(plain)
+            if item.kind != "word" or item.stem not in _SKIPPED or (at and plain[at - 1].low == _HOW)
+        ]
         lows = list(map(LOW, plain))
     asked: Kind | None = None
     meant: Kind | None = None
@@ -131,7 +145,7 @@ def read_kind(said: Said) -> Kind:
     if asked is None and meant is None and lows[-1:] == ["?"] and not _is_keywords(said) and not _is_thing(said.lows):
         return _with_mood(_SAID, plain, 0)._replace(text="")
     if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
-        return meant or asked or Kind(KEYWORDS if _is_keywords(said) else NONE, "")
+        return meant or asked or Kind(KEYWORDS if _is_keywords(said) else THING if _is_named(said.lows) else NONE, "")
     return asked
 
 
@@ -146,6 +160,11 @@ def _is_thing(lows: Sequence[str]) -> bool:
     if not _SAYING.isdisjoint(lows):
         return False
     return lows[0] in _CHOSEN or lows[0].endswith("est") or not _OF_THINGS.isdisjoint(lows[1:2])
+
+
+def _is_named(lows: Sequence[str]) -> bool:
+    """Whether a text names what is asked for, and asks for nothing to be done: author of Dracula, best time to go."""
+    return bool(lows) and lows[0] not in _REQUESTS and _is_thing(lows)
 
 
 def _is_keywords(said: Said) -> bool:
@@ -244,6 +263,8 @@ def _said_otherwise(kind: str, items: Sequence[Item], at: int, low: str) -> int:
     if low in _HAVING and (kind == _SAID or items[0].low == _WHETHER):
         # Whether penguins have knees, whether it has rained: it does not tell of itself which of the two it is.
         return -1
+    if low in _AFFECTING and kind == _YESNO_KIND and _is_effect(items, at):
+        return _EITHER
     if mood != _PRESENT:
         return mood
     for place in range(at + 1, min(at + _APART, len(items) - 1)):
@@ -258,6 +279,16 @@ def _said_otherwise(kind: str, items: Sequence[Item], at: int, low: str) -> int:
         if low not in _DO and said in _PERIPHRASES and (to == "to" or said == "allowed"):
             return _MOODS[_PERIPHRASES[said]]
     return mood
+
+
+def _is_effect(items: Sequence[Item], at: int) -> bool:
+    """Whether it is asked what something does to somebody, rather than what somebody does."""
+    if at + 1 == len(items) or items[at + 1].low in _PRONOUNS:
+        return False
+    behind = items[at + 2 : at + _APART]
+    return any(item.stem in EFFECTS for item in behind) or any(
+        x.low in _MAKES and y.low in _TO_WHOM for x, y in pairwise(behind)
+    )
 
 
 def are_measured(a: Kind, b: Kind) -> bool:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from refrain.streams.guards.content_words import GENERAL
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.small_words import PERSONS, SmallWords
+from refrain.streams.guards.stems import may_be_past, stem
 
 _SUBJECTS = frozenset("i you we he she they".split())
 IS, _WAS = "is", "was"
@@ -27,6 +28,7 @@ _ASKING = frozenset("why how when where what which".split())
 _INVERTED = _ASKING | frozenset("is was has can could will would should must may might shall".split())
 """Words before a "not" that stands with its verb before who does it: why isn't the car starting."""
 _THAN, _AS = "than", "as"
+_AND, _HALF = "and", "half"
 
 
 def degrees(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
@@ -39,12 +41,22 @@ def degrees(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
 def times(a: SmallWords, b: SmallWords) -> list[str]:
     """What somebody does in one of the texts and did in the other: what are they building, what were they building."""
     if (_WILL in a.counted) != (_WILL in b.counted):
-        done = b if _WILL in a.counted else a
-        return [_WILL, _BEEN] if _BEEN in done.counted and _HAS in done.counted else []
+        to_come, done = (a, b) if _WILL in a.counted else (b, a)
+        return [_WILL, _BEEN] if _BEEN in done.counted and _HAS in done.counted else _told(to_come, done)
     if (_WAS in a.counted) == (_WAS in b.counted):
         return []
     mine, theirs = _time(a), _time(b)
     return [mine, theirs] if mine and theirs and mine != theirs else []
+
+
+def _told(to_come: SmallWords, done: SmallWords) -> list[str]:
+    """A verb that one text tells of as past: who will win, who won."""
+    if IS in done.counted:
+        return []
+    there = {word.key: word.text.lower() for word in to_come.words if word.content}
+    told = (word.text for word in done.words if word.content and may_be_past(word.text.lower()))
+    said = {stem(text.lower()): text for text in told}
+    return next(([_WILL, text] for key, text in said.items() if there.get(key, text.lower()) != text.lower()), [])
 
 
 def _time(a: SmallWords) -> str:
@@ -67,6 +79,25 @@ def denied(a: SmallWords, b: SmallWords) -> list[str]:
     if len(mine) != len(theirs) or len(mine) != a.counted[_NOT] or sorted(mine) == sorted(theirs):
         return []
     return [word for pair in zip(mine, theirs, strict=True) if pair[0] != pair[1] for word in pair][:2]
+
+
+def not_all(a: SmallWords, b: SmallWords) -> list[str]:
+    """What is denied of all in one text, and in the other only not said of all: all birds do not fly, not all do."""
+    if _NOT not in a.counted or _NOT not in b.counted or _ALL not in a.counted or _ALL not in b.counted:
+        return []
+    return [_NOT, _ALL] if _is_of_not_all(a) != _is_of_not_all(b) else []
+
+
+def halves(a: SmallWords, b: SmallWords) -> list[str]:
+    """A half more, and a half: an hour and a half, half an hour."""
+    if _HALF not in a.counted or _HALF not in b.counted or (_AND in a.counted) == (_AND in b.counted):
+        return []
+    return [_AND, _HALF]
+
+
+def _is_of_not_all(a: SmallWords) -> bool:
+    """Whether it says of some alone that it is so: not all birds fly, rather than all birds do not fly."""
+    return (_NOT, _ALL) in pairwise(a.keys)
 
 
 def _denied(a: SmallWords) -> list[str]:

@@ -28,10 +28,16 @@ _ARTICLES = frozenset(("a", "an"))
 _ARTICLED = {
     **dict.fromkeys("number second third".split(), ("a", "the")),
     "little": ("", "a"),
-    **dict.fromkeys("church school man time".split(), ("", "the")),
+    **dict.fromkeys("church school man time most".split(), ("", "the")),
 }
 """Words that mean something else by which of two articles they have: a number of, the number of; little, a little."""
-_BARE = frozenset("is does do did was to for of in at there have has".split())
+_OWNS = ("'s", "s'")
+_DEFINED, _IS, _THE, _A = frozenset(("what", "who")), "is", "the", "a"
+_LONE = 3
+"""Place of the word behind an article that ends a text: what is a planet."""
+_BARE = frozenset("is does do did was to for of in at on with there have has".split())
+_HAVING = frozenset(("has", "have", "had", "get", "gets", "win", "wins"))
+_MOST, _NO_PLURALS = "most", ("ous", "ss", "us")
 """Words behind which one stands without an article."""
 _ANEW = words("anew")
 _SENSED = words("senses")
@@ -43,6 +49,10 @@ _REQUESTS = words("requests") | words("instructions")
 _ASKERS = {"i": "i", "you": "you"} | dict.fromkeys("one someone somebody anyone people".split(), "one")
 _TOOLS = frozenset("excel word go rust ruby julia swift scala dart basic java".split())
 _BEFORE_TOOLS = frozenset(("in", "using"))
+_GOT, _HOW = (
+    frozenset("get make build sell buy read write draw generate create add put".split()),
+    frozenset("how why".split()),
+)
 _GIVING = _REQUESTS | {"any", "some"}
 _ALONE = frozenset("again anew another instead redo retry regenerate".split())
 """Words that ask anew at the end of a text, or as its first."""
@@ -89,6 +99,8 @@ class SmallWords(NamedTuple):
     """Words, folded, of which another form means something else: glasses."""
     articled: dict[tuple[str, str], str]
     """Words that mean something else by their article, each with the word behind it, and that article."""
+    owners: tuple[str, ...]
+    """Whose something is, as words are written, in their order: my brother's."""
     asker: str
     """Who does it by the first word of it that says so: i, you, one (anybody)."""
 
@@ -135,7 +147,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
     """Extract all words of a text; `used` are items that are parts of numbers."""
     items, lows = said.items, said.lows
     free = [item for at, item in enumerate(items) if at not in used] if used else items
-    found = tuple(words_of(free, list(map(LOW, free)) if used else lows))
+    found = tuple(words_of(free, list(map(LOW, free)) if used else lows, _is_counted(items, lows, used)))
     keys = tuple(map(_KEY, found))
     cased = {} if _CASED.isdisjoint(lows) else _cased(items)
     return SmallWords(
@@ -152,7 +164,8 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         _stranded(lows),
         symmetric,
         () if _SENSED.isdisjoint(lows) else tuple([low for low in lows if low in _SENSED]),
-        {} if _ARTICLED.keys().isdisjoint(lows) else _articled(lows),
+        {} if _ARTICLED.keys().isdisjoint(lows) and not _is_lone(lows) else _articled(lows),
+        tuple([word.text for word in found if word.content and word.text.endswith(_OWNS)]) if "'" in text else (),
         next((_ASKERS[low] for low in lows if low in _ASKERS), ""),
     )
 
@@ -163,8 +176,18 @@ def _counted(keys: Sequence[str]) -> dict[str, int]:
     return found if len(found) == len(keys) else Counter(keys)
 
 
-def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
-    """The words of items in their order, openings that ask the same as one; `lows` are their folded forms."""
+def _is_counted(items: Sequence[Item], lows: Sequence[str], used: frozenset[int]) -> bool:
+    """Whether a number stands behind the first word that lists: name three, please list 5."""
+    if not used or _LISTING.isdisjoint(lows) or not items[0].initial:
+        return False
+    return next(at for at, low in enumerate(lows) if low in _LISTING) + 1 in used
+
+
+def words_of(items: Sequence[Item], lows: Sequence[str], counted: bool = False) -> list[Word]:
+    """The words of items in their order, openings that ask the same as one; `lows` are their folded forms.
+
+    `counted` is whether a number stood behind the word that lists.
+    """
     if not _ADVERBS.isdisjoint(lows):
         items = [item for item in items if item.low not in _ADVERBS]
         lows = list(map(LOW, items))
@@ -184,7 +207,7 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
         found.append(_DO._replace(text=items[doing].text))
     if not _LISTING.isdisjoint(lows):
         first = next((at for at, low in enumerate(lows) if low not in _HARMLESS), 0)
-        if lows[first] in _LISTING and _is_listed(items, first):
+        if lows[first] in _LISTING and (counted or _is_listed(items, first)):
             found[0] = _LIST._replace(text=items[first].text)
     if _ME in lows:
         found = [_TO_ME if word.key == _ME and _is_polite(found, at) else word for at, word in enumerate(found)]
@@ -194,12 +217,34 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
 def _articled(lows: Sequence[str]) -> dict[tuple[str, str], str]:
     """Words that mean something else by the article before them, with the word behind each: (number, of): a."""
     found: dict[tuple[str, str], str] = {}
+    if _is_lone(lows):
+        found[lows[_LONE], ""] = _THE if lows[_LONE - 1] == _THE else _A
     for at in range(1, len(lows) - 1):
         if lows[at] in _ARTICLED:
             article = "" if lows[at - 1] in _BARE else lows[at - 1]
-            if article in _ARTICLED[lows[at]]:
+            if article in _ARTICLED[lows[at]] and (lows[at] != _MOST or _is_most_of(lows, at)):
                 found[lows[at], lows[at + 1]] = article
     return found
+
+
+def _is_lone(lows: Sequence[str]) -> bool:
+    """Whether a text asks what one thing is, which its article tells from another: what is a planet, the planet."""
+    if (
+        not _LONE < len(lows) <= _LONE + 2
+        or lows[0] not in _DEFINED
+        or lows[1] != _IS
+        or not ENDS.issuperset(lows[_LONE + 1 :])
+    ):
+        return False
+    return lows[_LONE - 1] == _THE or lows[_LONE - 1] in _ARTICLES
+
+
+def _is_most_of(lows: Sequence[str], at: int) -> bool:
+    """Whether a "most" may say of how many it is so, rather than who has more than all others."""
+    behind = lows[at + 1]
+    if not _HAVING.isdisjoint(lows[max(0, at - 2) : at]):
+        return False
+    return behind == "people" or (behind.endswith("s") and not behind.endswith(_NO_PLURALS))
 
 
 def _doing(lows: Sequence[str]) -> int:
@@ -301,5 +346,8 @@ def _is_time(items: Sequence[Item], at: int) -> bool:
 
 def _given(items: Sequence[Item], at: int) -> bool:
     """Whether what stands before a word is "give me some"."""
-    before = (items[place].low for place in range(at - 1, -1, -1))
-    return next((low for low in before if low not in _BETWEEN), "") in _GIVING
+    place = next((place for place in range(at - 1, -1, -1) if items[place].low not in _BETWEEN), -1)
+    if place < 0 or items[place].low not in _GIVING:
+        return False
+    # How somebody gets more followers asks for nothing more.
+    return items[place].low not in _GOT or all(item.low not in _HOW for item in items[:place])

@@ -15,6 +15,8 @@ WORD_CHARS_MAX = 40
 """A longer word is its own stem."""
 
 _BASES = {form: base for base, forms in pairs("irregular") for form in split_list(forms)}
+UNCHANGED = frozenset("cut put set hit shut split hurt read cast".split())
+"""Verbs that are written alike in their past."""
 _SUFFIXES = words("suffixes") | {""}
 _ROOT_CHARS = 4
 _CVC = re.compile(r"^[^aeiou]*[aeiouy][^aeiouwxy]$")

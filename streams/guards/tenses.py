@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from refrain.streams.guards.scope import IS
 from refrain.streams.guards.small_words import PERSONS, SmallWords
-from refrain.streams.guards.stems import is_irregular, may_be_past, stem
+from refrain.streams.guards.stems import UNCHANGED, is_irregular, may_be_past, stem
 
 _DID = "did"
 _TOLD_PAST = frozenset(("did", "was", "by"))
@@ -20,6 +20,8 @@ def tenses(a: SmallWords, b: SmallWords) -> list[str]:
     doing = not dict.__eq__(a.counted, b.counted)
     if doing and not _is_doing(a, b) and not _is_doing(b, a):
         return []
+    if not doing and (unchanged := _unchanged(a, b)):
+        return unchanged
     mine, theirs = _forms(a), _forms(b)
     apart = mine ^ theirs
     ing = {key for key, low in apart if low.endswith("ing")}
@@ -29,6 +31,15 @@ def tenses(a: SmallWords, b: SmallWords) -> list[str]:
         key for key, _ in mine
     }
     return sorted(low for key, low in past if key in both)
+
+
+def _unchanged(a: SmallWords, b: SmallWords) -> list[str]:
+    """A verb that is written alike in its past, where its ending tells that it is not: my tooth hurts, it hurt."""
+    for before, x, y in zip(a.words, a.words[1:], b.words[1:], strict=False):
+        one, other = sorted((x.text.lower(), y.text.lower()), key=len)
+        if one in UNCHANGED and other == one + "s" and any(word.text == before.text for word in b.words):
+            return [one, other]
+    return []
 
 
 def did(asked: SmallWords, told: SmallWords) -> bool:

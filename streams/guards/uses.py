@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from refrain.streams.guards.item import Word
-from refrain.streams.guards.small_words import SmallWords
+from refrain.streams.guards.small_words import PERSONS, SmallWords
 from refrain.streams.guards.stems import may_be_past, stem
 from refrain.streams.guards.voice import ASKERS, BE
 
-_UNKNOWN = frozenset(("which", "who"))
+_WHICH = "which"
+_UNKNOWN = frozenset((_WHICH, "who"))
 _DID, _HAS, _WAS = "did", "has", "was"
 _TO, _USED, _DUTY = "to", "used", "duty"
 _INTENDING = frozenset(map(stem, "stop forget remember regret".split()))
@@ -28,18 +29,27 @@ _DEFINING = (("which", "is"), frozenset(("is", "'s", "what's", "whats")))
 _FITTING = frozenset("good great best right normal".split())
 """Words by which a text asks how a thing should be, rather than what it is: what is a good APR."""
 _WANTING = frozenset((_HAS, "want", "like"))
+_NEEDING = ASKERS | {"you"}
+_NEED, _ING = "need", "ing"
+_PERIODS = {"daily": "day", "weekly": "week", "monthly": "month", "yearly": "year"}
 _GET, _ME = "get", "me"
 _IS, _BEST, _GOOD, _STILL, _MORE, _MOST = "is", "best", "good", "still", "more", "most"
 _GRADING = frozenset((_BEST, _STILL, _MORE, _MOST))
 _SINGLE = frozenset("i you we he she they it this that".split())
 _GETTING = frozenset(("get", "make", "use", _HAS))
 """Verbs of which one asks for something else than another before the same thing: get a call, make a call."""
+_FOR = "for"
 _OF, _MEANING = "of", frozenset(("mean", "definition"))
 _FROM, _BACK, _AT, _HOWTO = "from", "back", "at", "howto"
 _KEEPING = frozenset("stop keep prevent".split())
 _MAKING = frozenset("get make let keep paint dye".split())
 _ENDING = frozenset("stop quit avoid keep prevent not without no never".split())
 _DOING_IT = ASKERS | {"he", "she", "they", "it"}
+_CLAUSES = frozenset("if when while after before because until unless since".split())
+_IF_OR_WHEN = frozenset((_IF, _WHEN))
+_LY, _I, _IT = "ly", "i", "it"
+_LIGHT = frozenset("make get use go come let want need like try start begin keep stop take learn".split())
+"""Verbs behind which another one may say what is done: make text bold, bold text."""
 _FEW = 2
 """Words, at least, that change their order."""
 
@@ -50,6 +60,7 @@ def uses(a: SmallWords, b: SmallWords) -> list[str]:
         _asked_about(a, b)
         or _apart(a, b, _INTENDING, _intended)
         or _apart(a, b, _TIMES, _lasting)
+        or (a.content == b.content and _clauses(a, b))
         or _got(a, b)
         or _resulting(a, b)
         or _one_sided(a, b)
@@ -62,9 +73,9 @@ def needs(a: SmallWords, b: SmallWords) -> list[str]:
     if (_DUTY in a.counted) == (_DUTY in b.counted):
         return []
     need, other = (a, b) if _DUTY in a.counted else (b, a)
-    if need.keys[0] != _DUTY or need.keys[1:] != other.keys[2:]:
+    if need.keys[0] != _DUTY or need.keys[1:] not in (other.keys[2:], other.keys[3:]):
         return []
-    if ASKERS.isdisjoint(other.keys[:1]) or _WANTING.isdisjoint(other.keys[1:2]):
+    if _NEEDING.isdisjoint(other.keys[:1]) or _WANTING.isdisjoint(other.keys[1:2]):
         return []
     return [need.words[0].text, other.words[1].text]
 
@@ -81,6 +92,22 @@ def prevented(a: SmallWords, b: SmallWords) -> list[str]:
     at = kept.keys.index(_FROM) + 1
     stopped = kept.keys[at : at + 1]
     return [_FROM, *stopped] if stopped and stopped[0] in made.counted and kept.words[at].content else []
+
+
+def kept(from_it: SmallWords, to_stop: SmallWords) -> bool:
+    """Whether one text keeps from doing what the other gets to stop: stop it from barking, get it to stop barking."""
+    if _FROM not in from_it.counted or _FROM in to_stop.counted or _KEEPING.isdisjoint(to_stop.counted):
+        return False
+    if _MAKING.isdisjoint(to_stop.counted) or _HOWTO not in from_it.counted:
+        return False
+    return from_it.content == tuple([key for key in to_stop.content if key not in _MAKING])
+
+
+def named_deed(verb: SmallWords, noun: SmallWords) -> bool:
+    """Whether one text asks of a deed by its name: when did it sink, when was the sinking of it."""
+    if _DID not in verb.counted or _WAS in verb.counted or _DID in noun.counted or _WAS not in noun.counted:
+        return False
+    return verb.content == noun.content and (_WAS, noun.keys[-3], _OF) == noun.keys[-4:-1]
 
 
 def caused(a: SmallWords, b: SmallWords) -> list[str]:
@@ -124,6 +151,71 @@ def _intended(words: Sequence[Word]) -> dict[str, str]:
     found = {x.key: y for x, y in pairwise(words) if x.key in _INTENDING}
     forms = {key: _TO if y.key == _TO else y.text.lower()[-3:] for key, y in found.items()}
     return {key: form for key, form in forms.items() if form in (_TO, "ing")}
+
+
+def _clauses(a: SmallWords, b: SmallWords) -> list[str]:
+    """What belongs to another clause, or to another verb, in two texts of the same words: leave early if I finish."""
+    return _purpose(a, b) or _purpose(b, a) or _verb(a, b) or _clause(a, b) or _owners(a, b)
+
+
+def _purpose(a: SmallWords, b: SmallWords) -> list[str]:
+    """What something is done for in one text, and when in the other: save to travel, save when I travel."""
+    if _HOWTO not in a.counted or _HOWTO not in b.counted or a.counted.get(_TO, 0) <= b.counted.get(_TO, 0):
+        return []
+    clause = [key for key in _CLAUSES if b.counted.get(key, 0) > a.counted.get(key, 0)]
+    return [_TO, *clause] if clause else []
+
+
+def _verb(a: SmallWords, b: SmallWords) -> list[str]:
+    """The verb behind "how do I", where both texts have both words and another stands there: call to complain."""
+    if not ((_HOWTO,) == a.keys[:1] == b.keys[:1]) or len(a.keys) == 1 or a.keys[1] == b.keys[1]:
+        return []
+    mine, theirs = a.words[1], b.words[1]
+    if not (mine.content and theirs.content) or b.keys[2:3] == (mine.key,) or a.keys[2:3] == (theirs.key,):
+        return []
+    if any(word.key in _LIGHT or word.text.lower().endswith(_LY) for word in (mine, theirs)):
+        return []
+    return [mine.text, theirs.text]
+
+
+def _clause(a: SmallWords, b: SmallWords) -> list[str]:
+    """A word of meaning that stands before "if" in one text, and behind it in the other."""
+    if _CLAUSES.isdisjoint(a.counted) or _CLAUSES.isdisjoint(b.counted):
+        return []
+    if all(text.keys[0] in _IF_OR_WHEN and text.keys[1] in PERSONS for text in (a, b)):
+        m, t = (next((word for word in text.words if word.content), text.words[0]) for text in (a, b))
+        return [] if m.key == t.key or not (m.content and t.content) else [m.text, t.text]
+    subjects = [next((y for x, y in pairwise(text.keys) if x in _CLAUSES), "") for text in (a, b)]
+    if sorted(subjects) == [_I, _IT]:
+        return subjects
+    places = [
+        next((at for at, (x, y) in enumerate(pairwise(text.keys)) if x in _CLAUSES and y in PERSONS and at > 1), 0)
+        for text in (a, b)
+    ]
+    if not all(places) or a.keys[places[0]] != b.keys[places[1]]:
+        return []
+    mine, theirs = (
+        {word.key: word.text for word in text.words[:at] if word.content}
+        for text, at in zip((a, b), places, strict=True)
+    )
+    moved = mine.keys() ^ theirs.keys()
+    return [(mine | theirs)[key] for key in sorted(moved)]
+
+
+def _owners(a: SmallWords, b: SmallWords) -> list[str]:
+    """Whose it is, where both texts say so of others: my brother's son is my nephew, my brother my son's nephew."""
+    mine, theirs = a.owners, b.owners
+    return [*mine, *theirs] if mine and theirs and frozenset(mine).isdisjoint(theirs) else []
+
+
+def which(a: SmallWords, b: SmallWords) -> list[str]:
+    """Of how many it is asked, which a word tells alone: which planet has rings, which planets have rings."""
+    if a.keys != b.keys or a.keys[:1] != (_WHICH,) or not a.words[1:] or not a.words[1].content:
+        return []
+    if not a.words[0].text.lower() == b.words[0].text.lower() == _WHICH:
+        return []
+    one, other = sorted((a.words[1].text.lower(), b.words[1].text.lower()), key=len)
+    return [one, other] if other == one + "s" else []
 
 
 def _lasting(words: Sequence[Word]) -> dict[str, str]:
@@ -172,7 +264,16 @@ def _one_sided(a: SmallWords, b: SmallWords) -> list[str]:
         return [_LOOK]
     if _BACK in a.counted and _AT not in b.counted and (_BACK, _AT) in pairwise(a.keys):
         return [_AT]
+    if _NEED in a.counted and _NEED not in b.counted and _is_needing(a.words):
+        return [_NEED]
+    if _FOR in b.counted and (said := next((said for said in _PERIODS if said in a.counted), "")):
+        return [_FOR] if (_FOR, _PERIODS[said]) in pairwise(b.keys) else []
     return _done_to(a, b) or _graded(a, b) or _fitting(a, b)
+
+
+def _is_needing(words: Sequence[Word]) -> bool:
+    """Whether something needs what it has or does in another text: it needs charging, it is charging."""
+    return any(x.key == _NEED and y.text.lower().endswith(_ING) for x, y in pairwise(words))
 
 
 def _done_to(a: SmallWords, b: SmallWords) -> list[str]:

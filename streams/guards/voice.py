@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from refrain.streams.guards.small_words import SmallWords
-from refrain.streams.guards.stems import may_be_past
+from refrain.streams.guards.stems import UNCHANGED, may_be_past
 
 BE = frozenset(("is", "was", "be", "been", "being", "get"))
 ASKERS = frozenset(("i", "we"))
 _DOERS = ASKERS | {"you", "they", "someone", "howto", "should", "possible", "allowed", "must", "duty"}
 """Words of an active sentence that say who does it: anybody, as in a passive one."""
-_ERGATIVE = frozenset("form develop spread evolv originat freez melt dissolv".split())
+_ERGATIVE = frozenset(
+    "form develop spread evolv originat freez melt dissolv grow cook boil bake ferment hatch heal dry harden break"
+    " burst crack erod decay shrink expand explod ignit rust burn open close".split()
+)
 """Stems of verbs that say of a thing what is done to it: diamonds form, and are formed."""
 _UNKNOWN = frozenset(("which", "who"))
 """Words of which it depends on the place whether something is done by them, or to them."""
 _FEW = 4
 """Words that a text has at least in which such a place is looked at."""
-_GET, _HOWTO = "get", "howto"
+_GET, _HOWTO, _HAS = "get", "howto", "has"
+HAVING = frozenset((_GET, _HAS))
+_DOING = frozenset((_HOWTO, "possible", "should", "allowed", "duty", "must"))
+_THING_AND_DEED = 2
 _REACH = 3
 """Words behind "get" among which the verb stands that somebody has done: get my car fixed."""
 _REACHED = frozenset("started married engaged divorced dressed involved rid used".split())
@@ -34,6 +42,22 @@ def undergone(passive: SmallWords, active: SmallWords) -> list[str]:
         if low not in _REACHED and _is_done(low, there.get(y.key, "")) and (by == 0 or passive.words[-1] is y):
             return [passive.words[at].text, y.text]
     return []
+
+
+def has_done(passive: SmallWords, active: SmallWords) -> list[str]:
+    """What somebody has others do to a thing, and does himself in the other text: get my hair cut, cut my hair."""
+    if HAVING.isdisjoint(passive.counted) or active.keys[:1] != passive.keys[:1] or _DOING.isdisjoint(active.keys[:1]):
+        return []
+    have = next((at for at, key in enumerate(passive.keys) if key in HAVING and key not in active.counted), -1)
+    done = [word for word in passive.words[have + 1 :] if word.content]
+    if have < 0 or len(done) < _THING_AND_DEED or not _is_participle(done[1].text.lower()):
+        return []
+    order = [word.key for word in active.words if word.content and word.key not in HAVING]
+    return [passive.words[have].text, done[1].text] if (done[1].key, done[0].key) in pairwise(order) else []
+
+
+def _is_participle(low: str) -> bool:
+    return may_be_past(low) or low in UNCHANGED
 
 
 def undergoes(passive: SmallWords, active: SmallWords) -> list[str] | None:

@@ -20,12 +20,22 @@ from refrain.streams.guards.foreign_edits import unsaid
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
 from refrain.streams.guards.names import SORTS
-from refrain.streams.guards.scope import denied, parted, several, times
+from refrain.streams.guards.scope import IS, denied, halves, not_all, parted, several, times
 from refrain.streams.guards.small_words import JOINING, LIMITING, PERSONS, SmallWords
 from refrain.streams.guards.stems import related, stem
 from refrain.streams.guards.tenses import did, tenses
-from refrain.streams.guards.uses import counted, uses
-from refrain.streams.guards.voice import ASKERS, BE, governed, of_one_time, undergoes, undergone, voiced
+from refrain.streams.guards.uses import counted, kept, named_deed, uses, which
+from refrain.streams.guards.voice import (
+    ASKERS,
+    BE,
+    HAVING,
+    governed,
+    has_done,
+    of_one_time,
+    undergoes,
+    undergone,
+    voiced,
+)
 
 FRAME = 750
 """Words that both have, of all of both (Dice's coefficient, 1945, in thousandths), from which they share a frame."""
@@ -81,6 +91,15 @@ _ANYBODYS = frozenset(("my", "your", "our", "one"))
 _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _DID = frozenset(("did",))
+_DEED = frozenset(("was", "of"))
+_KEPT_FROM = frozenset(("from",))
+_MADE_TO = frozenset(("to", "get", "make", "let"))
+_DOER = ("er", "ers", "or", "ors")
+_DOING = "ing"
+_ROOT_CHARS = 4
+_WORDING = frozenset(("from", "did", "while"))
+_SAID_OF = frozenset("good bad normal healthy safe high low fair".split())
+_WHO, _WHILE = "who", "while"
 _BY, _OF, _MADE = "by", "of", "make"
 _ADVERB_CHARS = 6
 _PARTICLES = frozenset("back away together apart aside".split())
@@ -158,11 +177,16 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     """Compare the words of two texts that share a frame. Symmetric in effect."""
     if a.keys == b.keys:
         # Neither lacks a word of the other, and none has moved: only how they are written may differ.
-        return Edits((*_capitals(a, b), *tenses(a, b), *several(a, b), *_otherwise(a, b), *counted(a, b)))
-    mine, theirs = _left(a, b), _left(b, a)
+        return Edits((*_capitals(a, b), *tenses(a, b), *several(a, b), *_otherwise(a, b), *counted(a, b), *which(a, b)))
+    over, under = _over(a, b), _over(b, a)
+    mine, theirs = _left(a, b, over, under), _left(b, a, under, over)
+    deeds = _doers(a, b, [key for key in over if key not in mine], [key for key in under if key not in theirs])
     if a.content == b.content and voiced(a, b) == [] and of_one_time(a, b):
         mine, theirs = mine - _OF_VOICE, theirs - _OF_VOICE
     mine, theirs = mine - _DID if did(a, b) else mine, theirs - _DID if did(b, a) else theirs
+    left = mine | theirs
+    if not left.isdisjoint(_WORDING):
+        mine, theirs = _without_wording(a, b, mine, theirs)
     changed = _changes(a, b, mine, theirs)
     anybody = _is_anybody(a, b)
     general = anybody or (_HOWTO in a.counted and _HOWTO in b.counted)
@@ -180,10 +204,38 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
         harmful += _rivals(*mine, *theirs)
     if len(changed) == 1:
         harmful += alone(a, b, chain.from_iterable(changed[0]))
-    harmful += undergone(a, b) + undergone(b, a) + several(a, b) + uses(a, b) + _otherwise(a, b) + counted(a, b)
+    if not left.isdisjoint(HAVING):
+        harmful += has_done(a, b) + has_done(b, a)
+    harmful += deeds + undergone(a, b) + undergone(b, a) + several(a, b) + uses(a, b) + _otherwise(a, b) + counted(a, b)
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + tenses(a, b) + times(a, b)
+    harmful += not_all(a, b) + halves(a, b)
     extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
+
+
+def _without_wording(
+    a: SmallWords, b: SmallWords, mine: frozenset[str], theirs: frozenset[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Left words but for those of two ways to say one thing: stop it from barking, get it to stop barking."""
+    if _WHILE in mine and _TURNING.isdisjoint(theirs):
+        mine -= _while(a)
+    if _WHILE in theirs and _TURNING.isdisjoint(mine):
+        theirs -= _while(b)
+    if mine >= _KEPT_FROM and kept(a, b):
+        return mine - _KEPT_FROM, theirs - _MADE_TO
+    if theirs >= _KEPT_FROM and kept(b, a):
+        return mine - _MADE_TO, theirs - _KEPT_FROM
+    if mine >= _DID and named_deed(a, b):
+        return mine - _DID, theirs - _DEED
+    if theirs >= _DID and named_deed(b, a):
+        return mine - _DEED, theirs - _DID
+    return mine, theirs
+
+
+def _while(a: SmallWords) -> frozenset[str]:
+    """A "while" that says nothing: while on the pill, while studying; not while I study."""
+    said = any(x.key == _WHILE and y.key in PERSONS for x, y in pairwise(a.words))
+    return frozenset() if said else frozenset((_WHILE,))
 
 
 def any_difference(a: SmallWords, b: SmallWords, languages: frozenset[str]) -> tuple[str, ...]:
@@ -191,13 +243,11 @@ def any_difference(a: SmallWords, b: SmallWords, languages: frozenset[str]) -> t
     return unsaid(a, b, languages) or tuple(_exchanged(a, b))
 
 
-def _left(a: SmallWords, b: SmallWords) -> frozenset[str]:
-    """Keys of words that a text has more often, and that no other form or synonym in the other says."""
-    over = _over(a, b)
+def _left(a: SmallWords, b: SmallWords, over: list[str], under: list[str]) -> frozenset[str]:
+    """Keys of words that a text has more often (`over`), and that no other form or synonym in the other says."""
     if not over:
         return frozenset()
-    others = _over(b, a)
-    there = [word for word in b.words if word.key in others]
+    there = [word for word in b.words if word.key in under]
     left = frozenset(
         [word.key for word in a.words if word.key in over and not any(_paired(word, other) for other in there)]
     )
@@ -217,6 +267,25 @@ def _otherwise(a: SmallWords, b: SmallWords) -> list[str]:
     return [
         low for x in sorted(mine - theirs) for y in sorted(theirs - mine) if _share(_SENSES, x, y) for low in (x, y)
     ]
+
+
+def _doers(a: SmallWords, b: SmallWords, mine: list[str], theirs: list[str]) -> list[str]:
+    """Who does something in one text, and that it is done in the other, of forms of one word: writers, writing."""
+    if not (mine and theirs) or _WHO in a.counted or _WHO in b.counted or a.words[0].content or b.words[0].content:
+        # Who does it is who it is asked about, and people playing are players.
+        return []
+    alike = [(x, y) for x in mine for y in theirs if x[:_ROOT_CHARS] == y[:_ROOT_CHARS]]
+    return [text for x, y in alike for text in _doer(_text(a, x), _text(b, y))]
+
+
+def _text(a: SmallWords, key: str) -> str:
+    return next(word.text for word in a.words if word.key == key)
+
+
+def _doer(x: str, y: str) -> list[str]:
+    """Two words of a root of which one says who does it, and the other that it is done: writers, writing."""
+    low, other = sorted((x.lower(), y.lower()), key=lambda each: each.endswith(_DOING))
+    return [x, y] if low.endswith(_DOER) and other.endswith(_DOING) else []
 
 
 def _over(a: SmallWords, b: SmallWords) -> list[str]:
@@ -385,7 +454,11 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         texts = {word.key: word.text for word in a.words}
         there, here = _neighbours(b), _neighbours(a)
         turned = _turned(here, there) or _turned(there, here)
-        if turned is not None and not any(_is_movable(texts[word]) for word in turned):
+        if (
+            turned is not None
+            and not any(_is_movable(texts[word]) for word in turned)
+            and not _is_said_of(a, b, turned)
+        ):
             return [texts[word] for word in turned]
     if a.content == b.content and (apart := parted(a, b) or denied(a, b) or governed(a, b) or governed(b, a)):
         return apart
@@ -407,6 +480,13 @@ def _owner(a: SmallWords, b: SmallWords, mine: list[str], theirs: list[str]) -> 
     if order[:2] != other[1::-1] or mine[0] not in theirs:
         return []
     return [mine[0], b.asker]
+
+
+def _is_said_of(a: SmallWords, b: SmallWords, turned: Sequence[str]) -> bool:
+    """Whether it is asked if something is good: is this restaurant good, is this a good restaurant."""
+    if len(a.content) != len(turned) or not (a.keys[0] == b.keys[0] == IS):
+        return False
+    return not _SAID_OF.isdisjoint(turned)
 
 
 def _turned(here: Neighbours, there: Neighbours) -> tuple[str, str] | None:

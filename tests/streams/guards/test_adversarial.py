@@ -36,9 +36,9 @@ class Held(NamedTuple):
 
 # Of free rewordings the similarity itself (median 0.78) lies below the thresholds: no guard can serve more of them.
 HELD = {
-    0.83: Held(differ=0.009, light=0.94, free=0.165),
-    0.85: Held(differ=0.0075, light=0.90, free=0.08),
-    0.87: Held(differ=0.007, light=0.87, free=0.04),
+    0.83: Held(differ=0.0087, light=0.95, free=0.17),
+    0.85: Held(differ=0.0072, light=0.92, free=0.085),
+    0.87: Held(differ=0.0063, light=0.89, free=0.045),
 }
 
 
@@ -57,19 +57,19 @@ def test_no_pair_counts_twice() -> None:
 def test_of_most_pairs_that_differ_the_guards_say_so() -> None:
     silent = [pair for pair in _all(DIFFER) if score(*pair, ALMOST_EQUAL) == ALMOST_EQUAL]
     print(f"{len(silent)} of {len(_all(DIFFER))} pairs that differ lose nothing of {ALMOST_EQUAL}")
-    assert len(silent) <= 0.02 * len(_all(DIFFER)), silent
+    assert len(silent) <= 0.017 * len(_all(DIFFER)), silent
 
 
 def test_most_pairs_that_differ_are_not_served_however_similar() -> None:
     served = [pair for pair in _all(DIFFER) if score(*pair, ALMOST_EQUAL) >= LEAST]
     print(f"{len(served)} of {len(_all(DIFFER))} pairs that differ are served at a similarity of {ALMOST_EQUAL}")
-    assert len(served) <= 0.09 * len(_all(DIFFER)), served
+    assert len(served) <= 0.085 * len(_all(DIFFER)), served
 
 
 @pytest.mark.parametrize("table", [LIGHT, FREE], ids=["light", "free"])
 def test_the_guards_stop_few_rewordings_that_are_similar(table: dict[str, list[Pair]]) -> None:
     stopped = [pair for pair in _all(table) if score(*pair, ALMOST_EQUAL) < LEAST]
-    assert len(stopped) <= 0.024 * len(_all(table)), stopped
+    assert len(stopped) <= 0.019 * len(_all(table)), stopped
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,10 @@ from tests.streams.guards.verdicts import refuses
         ("Did it rain?", "Will it rain?"),
         ("Who is the mayor?", "Who was the mayor?"),
         ("Should I go?", "Can I go?"),
+        ("How fast do oaks grow?", "How do I make oaks grow?"),
+        ("What kills ants?", "Why do ants kill?"),
+        ("Can dogs bark?", "Do dogs bark?"),
+        ("Author of Emma?", "Why is it so?"),
     ],
 )
 def test_other_kinds_of_answers_are_refused(a: str, b: str) -> None:
@@ -39,6 +43,14 @@ def test_other_kinds_of_answers_are_refused(a: str, b: str) -> None:
         ("Which is best?", "What is best?"),
         ("The man who sings is here", "A singing man is here"),
         ("In Rome, is it warm?", "Is it warm in Rome?"),
+        ("What kills ants?", "How do I kill ants?"),
+        ("What method is best for it?", "What is the best method for it?"),
+        ("Which country is it?", "What country is it?"),
+        ("Author of Emma?", "Who is the author of Emma?"),
+        ("Best time to go?", "What is the best time to go?"),
+        ("Can gum cause pain?", "Does gum cause pain?"),
+        ("Will salt make me sick?", "Does salt make you sick?"),
+        ("What is the spelling of rhyme?", "How do you spell rhyme?"),
     ],
 )
 def test_the_same_kind_of_answer_passes(a: str, b: str) -> None:
