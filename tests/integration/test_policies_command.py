@@ -202,7 +202,7 @@ def test_a_policy_that_is_wrong_is_not_sent(capsys: Out) -> None:
 def test_the_doctor_looks_at_everything(settings: Settings, capsys: Out) -> None:
     seen = {finding.check: finding for finding in examine(settings, soon())}
     of_the_cluster = {"broker", "controller", "replicas", "topics", "policy", "routes", "lag"}
-    of_the_cluster |= {"shards", "snapshots", "dead letters", "model calls"}
+    of_the_cluster |= {"shards", "snapshots", "dead letters", "model calls", "positions"}
     of_this_machine = {"model", "categories", "verifier", "machine", "disk", "files", "workers", "edge"}
     assert set(seen) == of_the_cluster | of_this_machine | {"upstream"}
     assert {seen[check].state for check in ("broker", "controller", "replicas", "topics")} == {"ok"}
