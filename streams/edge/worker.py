@@ -98,8 +98,9 @@ async def _work(
             while not context.stop() and not serving.done():
                 if exchange.problem is not None:
                     raise exchange.problem
-                context.ready()
+                # Before it is ready: whoever looks then sees what it hears.
                 context.metrics.lag.labels(NAME, str(exchange.place.partition)).set(exchange.behind)
+                context.ready()
                 await asyncio.sleep(TURN_S)
         finally:
             server.should_exit = True
