@@ -13,8 +13,8 @@ _BROKER = re.compile(
     r"(?:(?:plaintext|ssl|sasl_plaintext|sasl_ssl)://)?(\[[0-9a-f:.]+\]|[^/:@\s]+)(?::(\d{1,5}))?", re.I
 )
 PORT_MAX = 65_535
-CALL = "/chat/completions"
-"""What the connector adds to the root of a model's server."""
+CHAT_PATH = "/chat/completions"
+"""Where a model's server answers chat requests, below its root."""
 
 
 def _brokers(value: str) -> str:
@@ -34,8 +34,8 @@ def _root(value: str) -> str:
         good = False
     if not good:
         raise _wrong("must be the server's root with http:// or https://, such as http://127.0.0.1:8000/v1")
-    if found.path.rstrip("/").endswith(CALL):
-        raise _wrong(f"must be the server's root, without {CALL}: such as http://127.0.0.1:8000/v1")
+    if found.path.rstrip("/").endswith(CHAT_PATH):
+        raise _wrong(f"must be the server's root, without {CHAT_PATH}: such as http://127.0.0.1:8000/v1")
     return value
 
 

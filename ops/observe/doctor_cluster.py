@@ -83,14 +83,19 @@ def checks(brokers: Brokers, settings: Settings) -> dict[str, Callable[[], list[
         "routes": partial(routes, admin, settings, cluster),
         "dead letters": partial(dead_letters, cluster),
         "model calls": partial(model_calls, cluster),
+        "positions": partial(positions, admin, cluster, settings),
     }
-    looks["positions"] = partial(positions, admin, cluster, settings)
     for group, named in GROUPS.items():
-        read = settings.classify.request_topics if group == "classify" else (named,)
+        read = _read_by(group, named, settings)
         for topic in read:
             name = f"lag of {group}" + ("" if len(read) == 1 else f", {topic}")
             looks[name] = partial(lag, admin, cluster, settings, group, topic)
     return looks
+
+
+def _read_by(group: str, named: str, settings: Settings) -> tuple[str, ...]:
+    """The topics that a group reads; `named` is that of the table, and classify's are chosen."""
+    return settings.classify.request_topics if group == "classify" else (named,)
 
 
 def ask_brokers(admin: AdminClient, settings: Settings, deadline: Deadline) -> Brokers:
@@ -217,7 +222,7 @@ def positions(admin: AdminClient, cluster: Cluster, settings: Settings) -> list[
     read = [
         (group, topic, cluster.partitions(topic))
         for group, named in GROUPS.items()
-        for topic in (settings.classify.request_topics if group == "classify" else (named,))
+        for topic in _read_by(group, named, settings)
     ]
     notes = notes_of(admin, settings, read)
     return position_findings(notes, cluster.topic_id("journal"), cluster.topic_id("documents"), time_of_day.now_ms())

@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from refrain.schemas.requests import CacheMode
 from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.edge.access import Access
 from refrain.streams.edge.body import TAKEN, Room, chat_body, plain, read_body, text_chars, too_large
@@ -93,7 +92,7 @@ class Endpoint:
         wishes = wishes_of(_headers(request))
         plain(request)
         data = await self._read(request)
-        may_pass = wishes.cache is not CacheMode.ONLY and self._upstream.known
+        may_pass = self._chat.may_pass(wishes)
         if len(data) <= self._settings.body_bytes_max:
             id_, body = request_id_of(request.scope), chat_body(data)
             asked = asked_of(request, data, body, tenant, wishes, self._settings, id_)

@@ -20,6 +20,7 @@ from starlette.responses import Response as HttpResponse
 from refrain.schemas.progress import Progress
 from refrain.schemas.requests import CacheMode, Request
 from refrain.streams import time_of_day
+from refrain.streams.addresses import CHAT_PATH
 from refrain.streams.client.asyncio_client import AsyncClient, Pending
 from refrain.streams.client.reply import Failure, NotAnswered, Reply
 from refrain.streams.edge import events
@@ -35,7 +36,6 @@ from refrain.streams.messaging.reply_headers import traced
 from refrain.streams.settings import Edge
 from refrain.streams.traces.interface import CONTEXT_HEADERS, OFF, Span, Traces
 
-PATH = "/chat/completions"
 SILENT = "cache_silent"
 """Why the model was called without the cache: it has said nothing in time."""
 TOO_LARGE = RefusalCode.TOO_LARGE.value
@@ -86,8 +86,7 @@ def asked_of(
     request_id: str | None = None,
 ) -> Asked:
     """A chat request of a tenant. Raises HttpProblem(400) for fields that the contract does not take."""
-    began_s = time.monotonic()
-    wait_ms = settings.timeout_ms if wishes.deadline_ms is None else wishes.deadline_ms
+    began_s, wait_ms = time.monotonic(), _wait_ms(wishes, settings)
     sent = {key: value for key, value in body.items() if key not in ("stream", "stream_options")}
     try:
         request = Request(
@@ -108,8 +107,11 @@ def asked_of(
 def large_of(http: HttpRequest, data: bytes, wishes: Wishes, settings: Edge) -> Asked:
     """A chat request that is too large for the cache, and that nobody reads here."""
     began_s = time.monotonic()
-    wait_ms = settings.timeout_ms if wishes.deadline_ms is None else wishes.deadline_ms
-    return Asked(http, data, {}, None, wishes, began_s + wait_ms / 1_000, began_s)
+    return Asked(http, data, {}, None, wishes, began_s + _wait_ms(wishes, settings) / 1_000, began_s)
+
+
+def _wait_ms(wishes: Wishes, settings: Edge) -> int:
+    return settings.timeout_ms if wishes.deadline_ms is None else wishes.deadline_ms
 
 
 class Chat:
@@ -123,6 +125,10 @@ class Chat:
         self._upstream = upstream
         self._settings = settings
         self._metrics = metrics
+
+    def may_pass(self, wishes: Wishes) -> bool:
+        """Whether a request that the cache does not take may go to the model without it."""
+        return wishes.cache is not CacheMode.ONLY and self._upstream.known
 
     async def answer(self, asked: Asked) -> AnyResponse:
         """The response to a chat request. Raises HttpProblem, and ClientDisconnect when nobody waits any more."""
@@ -177,8 +183,8 @@ class Chat:
         error = reply.response.error
         if error is None:
             return None
-        may = asked.wishes.cache is not CacheMode.ONLY and self._upstream.known
-        return error.code if error.code in OPENED or (error.code in UNFIT and may) else None
+        is_unfit = error.code in UNFIT and self.may_pass(asked.wishes)
+        return error.code if error.code in OPENED or is_unfit else None
 
     def _whole(self, asked: Asked, reply: Reply) -> AnyResponse:
         """The response of a reply, streamed where it is to be."""
@@ -235,7 +241,7 @@ class Chat:
         http, span = asked.http, None if asked.span is None else asked.span.child("upstream", "client")
         try:
             response = await until_gone(
-                http.receive, self._upstream.call("POST", PATH, b"", _sent_on(http, span), asked.data)
+                http.receive, self._upstream.call("POST", CHAT_PATH, b"", _sent_on(http, span), asked.data)
             )
         except HttpProblem as problem:
             problem.headers |= headers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -356,18 +356,24 @@ class KafkaConsumer:
         return self._incarnation.begin(kept, time_of_day.now_ms())
 
     def _on_revoke(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
-        self._give_back([each.partition for each in partitions])
-        if self._listener is not None:
-            self._listener.revoked([each.partition for each in partitions])
-        consumer.incremental_unassign(partitions)
-        self._rebalanced(self._assigned - {each.partition for each in partitions})
+        self._leave(consumer, partitions, None if self._listener is None else self._listener.revoked)
 
     def _on_lost(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
-        self._give_back([each.partition for each in partitions])
-        if self._listener is not None:
-            self._listener.lost([each.partition for each in partitions])
+        self._leave(consumer, partitions, None if self._listener is None else self._listener.lost)
+
+    def _leave(
+        self,
+        consumer: ConfluentConsumer,
+        partitions: list[TopicPartition],
+        tell: Callable[[Sequence[int]], None] | None,
+    ) -> None:
+        """Give partitions back once their owner has heard of it."""
+        numbers = [each.partition for each in partitions]
+        self._give_back(numbers)
+        if tell is not None:
+            tell(numbers)
         consumer.incremental_unassign(partitions)
-        self._rebalanced(self._assigned - {each.partition for each in partitions})
+        self._rebalanced(self._assigned - set(numbers))
 
     def _rebalanced(self, assigned: frozenset[int]) -> None:
         self._assigned = assigned

@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from refrain.schemas.forwards import Forward
+from refrain.streams.addresses import CHAT_PATH
 from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.messaging.credentials import Credentials
 from refrain.streams.messaging.model_errors import error_in, is_transient_status
@@ -191,7 +192,7 @@ class HttpModel:
 
 def _url(base_url: str | None) -> httpx.URL:
     try:
-        return httpx.URL((base_url or "").rstrip("/") + "/chat/completions")
+        return httpx.URL((base_url or "").rstrip("/") + CHAT_PATH)
     except httpx.InvalidURL as wrong:
         raise WrongSetup(f"upstream.base_url is no URL: {wrong}") from wrong
 

@@ -12,7 +12,16 @@ from refrain.streams.kafka.interface import OffsetAndMetadata
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.store.interface import digest
 from tests.streams.lookup.test_lookup import Stage
-from tests.streams.lookup.test_stopped import PASS_AFTER_MS, Asking, decisions, direct_forwards, run, told, worker_of
+from tests.streams.lookup.test_stopped import (
+    PASS_AFTER_MS,
+    Asking,
+    decisions,
+    direct_forwards,
+    remembered,
+    run,
+    told,
+    worker_of,
+)
 
 
 @pytest.fixture
@@ -22,12 +31,7 @@ def stage() -> Stage:
 
 @pytest.fixture
 def shards(stage: Stage) -> tuple[Asking, Asking]:
-    """Two shards with five answers each, folded and committed."""
-    both = Asking(stage, 0), Asking(stage, 1)
-    for each in both:
-        each.remember(5)
-    run(worker_of(stage))
-    return both
+    return remembered(stage)
 
 
 def make_anew(stage: Stage) -> None:

@@ -109,6 +109,10 @@ def stage() -> Stage:
 
 @pytest.fixture
 def shards(stage: Stage) -> tuple[Asking, Asking]:
+    return remembered(stage)
+
+
+def remembered(stage: Stage) -> tuple[Asking, Asking]:
     """Two shards with five answers each, folded and committed."""
     both = Asking(stage, 0), Asking(stage, 1)
     for each in both:
