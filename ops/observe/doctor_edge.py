@@ -12,6 +12,7 @@ from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.lag_findings import LAG_WARN
 from refrain.ops.run.probe import NoAnswer, page
 from refrain.ops.terminal import output
+from refrain.streams.edge.past_cache import PastCache
 from refrain.streams.errors import WrongSetup
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ CHECK = "edge"
 KEYS = "edge keys"
 NAME = "edge"
 LOG = "look at its log"
-UNFIT = "unfit"
-"""The reason of those that the cache does not take: nothing ails it."""
 PAST_WARN = 0.05
 """The part of chat requests past the cache from which on something is wrong with it."""
 REFUSED_WARN = 0.01
@@ -89,7 +88,7 @@ def keys(settings: Settings) -> list[Finding]:
 def served_finding(name: str, served: Served) -> Finding:
     """What an endpoint that is up tells, in one finding. Pure."""
     past = sum(served.past.values())
-    ailing = past - served.past.get(UNFIT, 0)
+    ailing = past - served.past.get(PastCache.UNFIT, 0)
     seen = (
         f"{name}: partition {served.partition or '?'} of responses,"
         f" {output.counted(served.behind, 'record')} behind; since its start"

@@ -27,6 +27,7 @@ from refrain.streams.edge import events
 from refrain.streams.edge.http import Streamed, until_gone
 from refrain.streams.edge.live import LiveChunks
 from refrain.streams.edge.metrics import EdgeMetrics
+from refrain.streams.edge.past_cache import PastCache
 from refrain.streams.edge.problems import OPENED, UNFIT, HttpProblem, problem_of
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import Wishes, told
@@ -36,8 +37,6 @@ from refrain.streams.messaging.reply_headers import traced
 from refrain.streams.settings import Edge
 from refrain.streams.traces.interface import CONTEXT_HEADERS, OFF, Span, Traces
 
-SILENT = "cache_silent"
-"""Why the model was called without the cache: it has said nothing in time."""
 TOO_LARGE = RefusalCode.TOO_LARGE.value
 AnyResponse = HttpResponse | Streamed
 
@@ -165,7 +164,7 @@ class Chat:
         if heard is None:
             if asked.left_s <= 0:
                 raise _too_late()
-            return SILENT
+            return PastCache.SILENT.value
         return self._reason_to_open(asked, heard) or heard if isinstance(heard, Reply) else heard
 
     async def _reply(self, asked: Asked, pending: Pending) -> Reply | str:
@@ -236,7 +235,7 @@ class Chat:
             raise HttpProblem(
                 503, "cache_unavailable", text, headers={**told("error", None, reason), "retry-after": "1"}
             )
-        self._metrics.direct.labels(SILENT if reason == SILENT else "unfit" if reason in UNFIT else "failed").inc()
+        self._metrics.direct.labels(_past_cache(reason).value).inc()
         headers = told("bypass", None, reason)
         http, span = asked.http, None if asked.span is None else asked.span.child("upstream", "client")
         try:
@@ -250,7 +249,7 @@ class Chat:
             raise
         else:
             if span is not None:
-                span.tell(status=response.status_code, silent=reason == SILENT)
+                span.tell(status=response.status_code, silent=reason == PastCache.SILENT)
         finally:
             if span is not None:
                 span.end()
@@ -267,6 +266,13 @@ class Chat:
         if asked.span is not None:
             asked.span.tell(outcome=outcome)
         self._metrics.seconds.labels(outcome).observe(time.monotonic() - asked.began_s)
+
+
+def _past_cache(reason: str) -> PastCache:
+    """What a reason to leave the cache out is counted as: codes are many, labels few."""
+    if reason == PastCache.SILENT:
+        return PastCache.SILENT
+    return PastCache.UNFIT if reason in UNFIT else PastCache.FAILED
 
 
 def _sent_on(http: HttpRequest, span: Span | None) -> list[tuple[str, str]]:
