@@ -21,6 +21,12 @@ BATCH_BYTES_MAX = 1_000_000
 """The largest batch of more than one record. A topic that takes less at once refuses such a batch whole."""
 PRODUCE_BYTES_MAX = 2_200_000
 """The largest message of any topic, with its headers and the overhead of its batch."""
+AHEAD_RECORDS = 2_000
+AHEAD_BYTES = 8_388_608
+"""Records, or bytes, from which on a member of a group reads no more ahead."""
+FETCH_WAIT_MS = 500
+"""How long a broker may keep a question for records open. It answers as soon as there is any: what is idle asks again
+twice a second."""
 
 
 def max_poll_interval_ms(settings: Settings) -> int:
@@ -47,6 +53,35 @@ def client_id(settings: Settings) -> str:
     """The name of every client of these settings."""
     named = settings.connection.get("client.id")
     return CLIENT_ID if named is None else named.get_secret_value()
+
+
+def group_consumer_config(
+    base: Mapping[str, Any], settings: Settings, group: str, *, from_start: bool, instance: str = ""
+) -> dict[str, Any]:
+    """Properties of a member of a group: it reads committed records alone, and commits and seeks by itself.
+
+    With `from_start` a partition of which nothing is committed is read from its first record; without, that is an
+    error. `instance` is the name of a static member. `base` holds the properties of the connection (`connection`).
+    """
+    member = {
+        **base,
+        "group.id": settings.prefix + group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "earliest" if from_start else "error",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": settings.session_timeout_ms,
+        "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 6),
+        "max.poll.interval.ms": max_poll_interval_ms(settings),
+        "fetch.wait.max.ms": FETCH_WAIT_MS,
+        "fetch.error.backoff.ms": 20,
+        "fetch.queue.backoff.ms": 5,
+        "queued.min.messages": AHEAD_RECORDS,
+        "queued.max.messages.kbytes": AHEAD_BYTES // 1_024,
+        "topic.metadata.refresh.interval.ms": 30_000,
+    }
+    return {**member, "group.instance.id": instance} if instance else member
 
 
 def flushed_producer_config(base: Mapping[str, Any]) -> dict[str, Any]:

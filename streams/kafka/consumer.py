@@ -12,7 +12,7 @@ from confluent_kafka import Consumer as ConfluentConsumer
 
 from refrain.streams import time_of_day
 from refrain.streams.errors import ClusterFailed, OffsetLost, Rebalanced, Unanswered, WrongSetup
-from refrain.streams.kafka.config import max_poll_interval_ms
+from refrain.streams.kafka.config import group_consumer_config
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
 from refrain.streams.kafka.damage import SILENT_S
 from refrain.streams.kafka.faults import CUT_CODES, MISSING_CODES, failure_of, raise_unless_recovering
@@ -31,9 +31,6 @@ PROBE_S = 0.1
 """How long a broker may take to show that it is back, while none answers."""
 PROBE_EVERY_S = 1.0
 
-AHEAD_RECORDS = 2_000
-AHEAD_BYTES = 8_388_608
-"""Records, or bytes, from which on the client reads no more ahead."""
 TAKEN_MAX = 1_000
 """Records taken from the client at once."""
 
@@ -80,26 +77,7 @@ class KafkaConsumer:
         self._member = ""
         """The member's id, empty where the client has to be asked."""
         self.consumer = ConfluentConsumer(
-            {
-                **base,
-                "group.id": settings.prefix + group,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest" if from_start else "error",
-                "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": settings.session_timeout_ms,
-                "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 6),
-                "max.poll.interval.ms": max_poll_interval_ms(settings),
-                # The broker answers as soon as there is anything: what is idle asks it twice a second.
-                "fetch.wait.max.ms": 500,
-                "fetch.error.backoff.ms": 20,
-                "fetch.queue.backoff.ms": 5,
-                "queued.min.messages": AHEAD_RECORDS,
-                "queued.max.messages.kbytes": AHEAD_BYTES // 1_024,
-                "topic.metadata.refresh.interval.ms": 30_000,
-                **({"group.instance.id": instance} if instance else {}),
-            }
+            group_consumer_config(base, settings, group, from_start=from_start, instance=instance)
         )
         self._passing = Passing(
             self.consumer,
