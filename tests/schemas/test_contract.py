@@ -22,6 +22,7 @@ from refrain.schemas.topics import BY_NAME, PROCESSORS, TOPICS, reads, writes
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = {**schemas(), "settings": settings_schema()}
+DOCUMENT = document()
 PARSER = ROOT / ".local/npm/node_modules/@asyncapi/parser"
 PARSE = """
 const { Parser } = require(process.argv[1]);
@@ -121,7 +122,7 @@ def test_guards_have_a_type_that_names_and_explains_each(name: str) -> None:
 
 
 def test_asyncapi_has_each_topic_of_the_table_with_its_settings_and_messages() -> None:
-    channels = document()["channels"]
+    channels = DOCUMENT["channels"]
     assert list(channels) == list(BY_NAME) == list(BY_TOPIC)
     for topic in TOPICS:
         channel = channels[topic.name]
@@ -130,12 +131,12 @@ def test_asyncapi_has_each_topic_of_the_table_with_its_settings_and_messages() -
         assert kafka["partitions"] == topic.partitions
         assert kafka["topicConfiguration"]["max.message.bytes"] == topic.max_bytes
         assert set(channel["messages"]) >= set(BY_TOPIC[topic.name])
-    assert document()["components"]["parameters"]["prefix"]["default"] == PREFIX
+    assert DOCUMENT["components"]["parameters"]["prefix"]["default"] == PREFIX
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_asyncapi_has_what_each_processor_reads_and_writes(processor: str) -> None:
-    names = [name for name in document()["operations"] if name.startswith(f"{processor}.")]
+    names = [name for name in DOCUMENT["operations"] if name.startswith(f"{processor}.")]
     assert names == [
         *(f"{processor}.receive.{topic}" for topic in reads(processor)),
         *(f"{processor}.send.{topic}" for topic in writes(processor)),
@@ -143,7 +144,7 @@ def test_asyncapi_has_what_each_processor_reads_and_writes(processor: str) -> No
 
 
 def test_every_reference_of_asyncapi_leads_somewhere() -> None:
-    whole = document()
+    whole = DOCUMENT
 
     def follow(reference: str) -> None:
         place: Any = whole
@@ -169,7 +170,7 @@ def _references(part: Any) -> Iterator[str]:
 
 def test_every_field_of_a_message_is_in_asyncapi() -> None:
     """`examples` is a keyword of schemas, and a field of a category."""
-    made = document()["components"]["schemas"]
+    made = DOCUMENT["components"]["schemas"]
     for model in MESSAGES.values():
         assert made[model.__name__]["properties"].keys() == model.model_fields.keys()
     assert "examples" in made["CategoryPolicy"]["properties"]
