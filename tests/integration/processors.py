@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,9 +32,13 @@ class Running:
         assert self._settled.wait(WAIT_S), "it did not become ready"
         assert self.problem is None, repr(self.problem)
 
+    def ask_to_stop(self) -> None:
+        """Ask it to stop, and do not wait for it."""
+        self._stop.set()
+
     def end(self) -> None:
         """Ask it to stop and wait for it. Raises what it raised."""
-        self._stop.set()
+        self.ask_to_stop()
         self._thread.join(WAIT_S)
         if self.problem is not None:
             raise self.problem
@@ -63,5 +67,31 @@ def running(processor: Callable[..., None], settings: Settings, **more: Any) -> 
     """The processor, ready, and ended afterwards."""
     one = Running(processor, settings, **more)
     one.wait_until_ready()
-    yield one
+    with _stopped_when_it_fails([one]):
+        yield one
     one.end()
+
+
+@contextmanager
+def running_all(processors: Iterable[Callable[..., None]], settings: Settings) -> Iterator[list[Running]]:
+    """The processors, all ready, and ended afterwards: they start, and stop, at the same time."""
+    all_of_them = [Running(processor, settings) for processor in processors]
+    for one in all_of_them:
+        one.wait_until_ready()
+    with _stopped_when_it_fails(all_of_them):
+        yield all_of_them
+    for one in all_of_them:
+        one.ask_to_stop()
+    for one in all_of_them:
+        one.end()
+
+
+@contextmanager
+def _stopped_when_it_fails(processors: Sequence[Running]) -> Iterator[None]:
+    """Of a test that fails no processor runs on beside the next; what is told is why the test failed."""
+    try:
+        yield
+    except BaseException:
+        for each in processors:
+            each.ask_to_stop()
+        raise

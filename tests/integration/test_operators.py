@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings, Upstream
 from refrain.streams.upstream.worker import run_upstream
 from tests.eventually import eventually
-from tests.integration.processors import running
+from tests.integration.processors import running_all
 from tests.integration.topics import create_table
 
 POLICY = """\
@@ -48,12 +47,11 @@ def client(
     monkeypatch.chdir(tmp_path)
     Path("p.yaml").write_text(POLICY)
     quick = settings.model_copy(update={"upstream": Upstream(connector="simulated", latency_median_ms=5.0)})
-    with ExitStack() as stack:
-        for processor in (run_govern, run_lookup, run_classify, run_populate, run_upstream):
-            stack.enter_context(running(processor, quick))
+    with running_all((run_govern, run_lookup, run_classify, run_populate, run_upstream), quick):
         assert main(["policies", "apply", "p.yaml", "--yes", "--who", "ana"]) == 0
         capsys.readouterr()
-        yield stack.enter_context(Client(settings))
+        with Client(settings) as client:
+            yield client
 
 
 def ask(client: Client, question: str = QUESTION, **fields: Any) -> Response:

@@ -26,7 +26,7 @@ from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.settings import Settings
 from tests.eventually import eventually
-from tests.integration.processors import running
+from tests.integration.processors import running, running_all
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
 POLICY = "categories:\n  code: {threshold: 0.9}\n"
@@ -47,7 +47,7 @@ def _cluster(settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyP
 @contextmanager
 def cluster(settings: Settings) -> Iterator[None]:
     """govern and the shards."""
-    with running(run_govern, settings), running(run_lookup, settings):
+    with running_all((run_govern, run_lookup), settings):
         yield
 
 

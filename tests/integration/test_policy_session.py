@@ -24,7 +24,7 @@ from refrain.streams.messaging.routes import ShardRoute
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings
 from tests.eventually import eventually
-from tests.integration.processors import Running, running
+from tests.integration.processors import Running, running_all
 from tests.integration.topics import create_table
 from tests.streams.signed import signed_route
 
@@ -68,7 +68,7 @@ def members(admin: AdminClient, settings: Settings, processor: str) -> set[str]:
 def test_every_member_acknowledges_a_policy_also_one_that_comes_later(
     cluster: KafkaCluster, settings: Settings, admin: AdminClient, name: str
 ) -> None:
-    with running(run_govern, settings), running(PROCESSORS[name], settings):
+    with running_all((run_govern, PROCESSORS[name]), settings):
         apply(cluster, OPEN)
         eventually(lambda: acknowledged(cluster, name, 0))
         assert acknowledged(cluster, name, 0) == members(admin, settings, name)
@@ -108,11 +108,7 @@ def test_a_category_that_becomes_never_reaches_the_journal_no_more(cluster: Kafk
     def ends() -> dict[int, int]:
         return {partition: end for partition, (_, end) in cluster.ends("journal").items()}
 
-    with (
-        running(run_govern, settings),
-        running(run_classify, settings),
-        running(run_populate, settings),
-    ):
+    with running_all((run_govern, run_classify, run_populate), settings):
         apply(cluster, OPEN)
         eventually(lambda: acknowledged(cluster, "classify", 0) and acknowledged(cluster, "populate", 0))
         ask()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from refrain.streams.settings import Settings, Upstream
 from refrain.streams.upstream.worker import run_upstream
 from tests.conftest import remove_groups, remove_topics
 from tests.eventually import eventually
-from tests.integration.processors import running
+from tests.integration.processors import running_all
 from tests.integration.test_operators import POLICY, ask
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
@@ -69,11 +69,11 @@ def told(*arguments: str, capsys: Out, code: int = 0) -> list[Any]:
 def record_a_run(settings: Settings, capsys: Out) -> None:
     """Questions under two policies; in each partition of the journal transactions end between them."""
     quick = settings.model_copy(update={"upstream": Upstream(connector="simulated", latency_median_ms=5.0)})
-    with ExitStack() as stack:
-        for processor in (run_govern, run_lookup, run_classify, run_populate, run_upstream):
-            stack.enter_context(running(processor, quick))
+    with (
+        running_all((run_govern, run_lookup, run_classify, run_populate, run_upstream), quick),
+        Client(settings) as client,
+    ):
         assert main(["policies", "apply", "p.yaml", "--yes", "--who", "ana"]) == 0
-        client = stack.enter_context(Client(settings))
         for question in QUESTIONS:
             ask(client, question)
         Path("p.yaml").write_text(POLICY.replace("0.9", "0.8"))
@@ -100,10 +100,8 @@ def leave_a_gap(settings: Settings) -> None:
 
 def warm(other: Settings, file: str, capsys: Out) -> None:
     """Import the entries of the run into another Refrain, which then answers from them."""
-    with ExitStack() as stack:
-        for processor in (run_govern, run_lookup, run_classify):
-            stack.enter_context(running(processor, other))
-        named = ("--prefix", other.prefix)
+    named = ("--prefix", other.prefix)
+    with running_all((run_govern, run_lookup, run_classify), other), Client(other) as client:
         assert main([*named, "policies", "apply", "p.yaml", "--yes", "--who", "ana"]) == 0
         (dry,) = told(*named, "import", file, "--dry-run", capsys=capsys)
         assert (dry["sent"], dry["would_be_sent"]) == (0, 3)
@@ -111,7 +109,6 @@ def warm(other: Settings, file: str, capsys: Out) -> None:
         assert (done["sent"], done["kept"], done["refused"]) == (3, 3, {})
         (again,) = told(*named, "import", file, "--yes", "--who", "ana", capsys=capsys)
         assert (again["sent"], again["kept_already"]) == (0, 3)
-        client = stack.enter_context(Client(other))
         hit = ask(client, QUESTIONS[0])
         assert hit.outcome == "hit"
         assert hit.decision is not None

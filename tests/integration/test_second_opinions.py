@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from refrain.streams.settings import Settings, Upstream, Verify
 from refrain.streams.upstream.worker import run_upstream
 from refrain.streams.verify.worker import run_verify
 from tests.eventually import eventually
-from tests.integration.processors import running
+from tests.integration.processors import running_all
 from tests.integration.topics import create_table
 
 POLICY = """\
@@ -31,6 +30,7 @@ categories:
   code: {threshold: 0.6, guards: [], verify: 0.9}
 limits: {verify_timeout_ms: 5000}
 """
+PROCESSORS = (run_govern, run_lookup, run_classify, run_populate, run_upstream, run_verify)
 REVERSE = "How do I reverse a list in Python?"
 REWORDED = "How can I reverse the list in Python?"
 OTHER = "How do I reverse a long list in Python?"
@@ -50,11 +50,10 @@ def client(settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPat
         "verify": Verify(backend="words"),
     }
     quick = settings.model_copy(update=changed)
-    with ExitStack() as stack:
-        for processor in (run_govern, run_lookup, run_classify, run_populate, run_upstream, run_verify):
-            stack.enter_context(running(processor, quick))
+    with running_all(PROCESSORS, quick):
         assert main(["policies", "apply", "p.yaml", "--yes", "--who", "ana"]) == 0
-        yield stack.enter_context(Client(settings))
+        with Client(settings) as client:
+            yield client
 
 
 def ask(client: Client, question: str) -> Response:

@@ -23,7 +23,7 @@ from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.settings import Settings
 from tests.eventually import eventually
-from tests.integration.processors import running
+from tests.integration.processors import running, running_all
 from tests.integration.topics import create_table
 from tests.streams.shard.journal import Journal, vector
 
@@ -133,7 +133,7 @@ def test_a_journal_that_is_cut_stops_one_shard_until_it_is_recovered(
         gone = ask(cluster, journals[CUT], number)
     kept = ask(cluster, journals[CUT], 6)
     cut(admin, cluster, cluster.ends("journal")[CUT][1] - 1)
-    with running(run_lookup, settings), running(run_govern, settings):
+    with running_all((run_lookup, run_govern), settings):
         eventually(lambda: row(settings, CUT).stopped is not None)
         stopped = row(settings, CUT).stopped
         assert stopped is not None

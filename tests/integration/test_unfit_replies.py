@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -29,7 +28,7 @@ from refrain.streams.settings import Classify, Settings, Upstream
 from refrain.streams.upstream.worker import run_upstream
 from tests.eventually import eventually
 from tests.integration.make_topic import ADMIN_S, make_topic
-from tests.integration.processors import Running, running
+from tests.integration.processors import running_all
 from tests.integration.topics import create_table
 
 SLOW_MS = 1_500.0
@@ -105,10 +104,7 @@ def test_reply_topics_that_fail_cost_their_own_replies(world: World) -> None:
         ("fine", {}),
     ):
         world.make(name, **config)
-    workers: list[Running] = []
-    with ExitStack() as stack:
-        for work in (run_lookup, run_populate, run_upstream, run_classify):
-            workers.append(stack.enter_context(running(work, world.settings)))
+    with running_all((run_lookup, run_populate, run_upstream, run_classify), world.settings) as workers:
         for category in ("chat", "medical"):
             for to in ("gone", "shrinks", "tiny", "small", "fine"):
                 world.ask(f"{to}-{category}", to=to, category=category)
