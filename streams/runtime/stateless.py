@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from refrain.schemas.control import PolicyInForce
-from refrain.streams.errors import DeliveryExpired, Rebalanced, Refusal, RefusalCode, Unanswered
-from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing, Producer, Record
-from refrain.streams.kafka.outages import Outages, pauses
+from refrain.streams.errors import DeliveryExpired, Rebalanced, Refusal, RefusalCode
+from refrain.streams.kafka.interface import Consumer, Outgoing, Producer, Record
+from refrain.streams.kafka.outages import pauses
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import check_size
 from refrain.streams.messaging.quarantine import quarantined, refusal_of_quarantined
 from refrain.streams.messaging.sending import fitting_producer
-from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import Barrier, passes
+from refrain.streams.runtime.batch_commits import BatchCommits
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.membership import Membership, firsts_of
 from refrain.streams.runtime.policy_session import PolicySession
@@ -32,12 +32,6 @@ from refrain.streams.runtime.progress import Progress
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
-COMMIT_INTERVAL_S = 0.25
-"""How far apart commits are: nothing is processed meanwhile, and a crash repeats what came since the last one."""
-COMMIT_AGAIN_S = 1.0
-"""How soon offsets are committed again that could not be."""
-
-
 Behind = Callable[[], Mapping[int, int]]
 
 
@@ -110,9 +104,8 @@ def run_stateless(
     progress: Progress | None = None
     outages = context.outages
     membership = Membership(consumer, context.settings.session_timeout_ms / 1_000, outages, outages.clock)
-    batches = _BatchProcessor(name, metrics, step, consumer, producer, session, outages, membership)
-    pending: dict[int, OffsetAndMetadata] = {}
-    due = time.monotonic()
+    batches = _BatchProcessor(name, step, consumer, producer, session, membership, context)
+    commits = BatchCommits(consumer, step.committed)
     try:
         while not context.stop():
             batches.before_poll()
@@ -126,28 +119,12 @@ def run_stateless(
             if batch:
                 progress = progress or context.progress(name, batch[0].topic)
                 progress.follow(owned)
-                left = list(batch)
-                for run in progress.runs(batch):
-                    started = time.perf_counter()
-                    try:
-                        with progress.in_hand(run):
-                            out = batches.run(run, progress)
-                    except Rebalanced as rebalance:
-                        logger.warning("a batch of %d records is left, and read again where it is still ours: %s",
-                                       len(left), rebalance)  # fmt: skip
-                        _read_again(consumer, left)
-                        break
-                    _count(metrics, name, run, out, time.perf_counter() - started)
-                    del left[: len(run)]
-                    for record in run:
-                        pending[record.partition] = OffsetAndMetadata(record.offset + 1)
-            if pending and time.monotonic() >= due:
-                pending = _commit(consumer, pending, step)
-                due = time.monotonic() + (COMMIT_AGAIN_S if pending else COMMIT_INTERVAL_S)
+                for run in batches.work(batch, progress):
+                    commits.add(run)
+            if commits.commit_when_due():
                 for partition, behind in consumer.lag().items():
                     metrics.lag.labels(name, place(partition)).set(behind)
-        if pending:
-            _commit(consumer, pending, step)
+        commits.commit()
     finally:
         consumer.close()
         producer.close()
@@ -167,23 +144,22 @@ class _BatchProcessor:
     def __init__(
         self,
         name: str,
-        metrics: Metrics,
         step: Step,
         consumer: Consumer,
         producer: Producer,
         session: PolicySession | None,
-        outages: Outages,
         membership: Membership,
+        context: WorkerContext,
     ) -> None:
         self._membership = membership
         self._name = name
-        self._metrics = metrics
-        self._barrier = Barrier(name, metrics, self._set_aside)
+        self._metrics = context.metrics
+        self._barrier = Barrier(name, context.metrics, self._set_aside)
         self._step = step
         self._consumer = consumer
         self._producer = producer
         self._session = session
-        self._outages = outages
+        self._outages = context.outages
         self._firsts: dict[int, int] = {}
         """The first offsets of the batch in hand."""
 
@@ -196,7 +172,30 @@ class _BatchProcessor:
         # It is as true later: what expired on its way is sent again.
         self._send(lambda: acknowledgements)
 
-    def run(self, batch: Sequence[Record], progress: Progress) -> Sequence[Outgoing]:
+    def work(self, batch: Sequence[Record], progress: Progress) -> Iterator[Sequence[Record]]:
+        """Work a batch, in the runs that `progress` makes of it; gives each run whose outcome is acknowledged.
+
+        What is left when the partitions may have another owner is read again where it is still ours.
+        """
+        left = list(batch)
+        for run in progress.runs(batch):
+            started = time.perf_counter()
+            try:
+                with progress.in_hand(run):
+                    out = self._work_run(run, progress)
+            except Rebalanced as rebalance:
+                logger.warning(
+                    "a batch of %d records is left, and read again where it is still ours: %s", len(left), rebalance
+                )
+                _read_again(self._consumer, left)
+                return
+            self._metrics.batch.labels(self._name).observe(time.perf_counter() - started)
+            self._metrics.taken.labels(self._name, run[0].topic).inc(len(run))
+            self._metrics.count_sent(self._name, out)
+            del left[: len(run)]
+            yield run
+
+    def _work_run(self, batch: Sequence[Record], progress: Progress) -> Sequence[Outgoing]:
         """Process the batch and send the outcome. Where that fails, each record is worked alone, in their order.
 
         Raises Rebalanced, with nothing sent since, when the partitions may have another owner.
@@ -306,32 +305,3 @@ def _read_again(consumer: Consumer, records: Sequence[Record]) -> None:
     for partition, offset in firsts_of(records).items():
         if partition in owned:
             consumer.seek(partition, offset)
-
-
-def _commit(consumer: Consumer, pending: dict[int, OffsetAndMetadata], step: Step) -> dict[int, OffsetAndMetadata]:
-    """Commit as `commit_owned` does, and tell the step of what is committed."""
-    owned = set(consumer.assignment())
-    later = commit_owned(consumer, pending)
-    step.committed({at: one.next_offset for at, one in pending.items() if at in owned and at not in later})
-    return later
-
-
-def commit_owned(consumer: Consumer, pending: dict[int, OffsetAndMetadata]) -> dict[int, OffsetAndMetadata]:
-    """Commit the offsets of partitions still owned; returns what a rebalance or an outage leaves to commit later."""
-    owned = set(consumer.assignment())
-    mine = {partition: offset for partition, offset in pending.items() if partition in owned}
-    try:
-        consumer.commit(mine)
-    except Rebalanced as rebalance:
-        logger.info("offsets are committed later: %s", rebalance)
-        return mine
-    except Unanswered as problem:
-        logger.debug("offsets are committed later: %s", problem)
-        return mine
-    return {}
-
-
-def _count(metrics: Metrics, name: str, batch: Sequence[Record], out: Sequence[Outgoing], seconds: float) -> None:
-    metrics.batch.labels(name).observe(seconds)
-    metrics.taken.labels(name, batch[0].topic).inc(len(batch))
-    metrics.count_sent(name, out)
