@@ -62,21 +62,40 @@ def show(audit: Audit) -> None:
         ("partition", "offsets", "records", "decisions", "responses", "forwards", "documents", "state"),
         [_row(each) for each in audited if each.end or each.first],
     )
-    counts, searched = _counts(audited), sum(each.index_searched for each in audited)
     for each in audited:
-        if each.is_cut:
-            output.tell(
-                f"partition {each.findings.partition}: its journal begins at {each.first}; without what came before,"
-                " or a snapshot (--from-snapshot), nothing of it can be folded"
-            )
-        elif not each.end and each.findings.counts.total():
-            output.tell(f"partition {each.findings.partition}: its shard has committed nothing that could be compared")
-        elif each.snapshot:
-            where = f"begins at {each.begun_at}, from snapshot {each.snapshot}"
-            output.tell(f"partition {each.findings.partition}: {where}")
+        _tell_beginning(each)
+    counts = _counts(audited)
     for name in GONE:
         if counts[name]:
             output.tell(f"{counts[name]} {name.removesuffix('_gone')} were gone by retention, and are not compared")
+    _tell_origins(audited)
+    _tell_index(audited)
+    found = _found(audit)
+    for one in found[:SHOWN_MAX]:
+        _say(one)
+    if len(found) > SHOWN_MAX:
+        output.tell(f"and {len(found) - SHOWN_MAX} more: --json has them")
+    _tell_verdict(audit, counts["decisions"])
+    if found:
+        output.tell(f"{output.counted(broken(audit), 'record')} not as a fold gives them")
+
+
+def _tell_beginning(each: Audited) -> None:
+    """Tell where a partition's audit begins, if not at its first record, or why it has none."""
+    partition = f"partition {each.findings.partition}"
+    if each.is_cut:
+        output.tell(
+            f"{partition}: its journal begins at {each.first}; without what came before,"
+            " or a snapshot (--from-snapshot), nothing of it can be folded"
+        )
+    elif not each.end and each.findings.counts.total():
+        output.tell(f"{partition}: its shard has committed nothing that could be compared")
+    elif each.snapshot:
+        output.tell(f"{partition}: begins at {each.begun_at}, from snapshot {each.snapshot}")
+
+
+def _tell_origins(audited: Sequence[Audited]) -> None:
+    """Tell of decisions of another version, and of journals that are copies."""
     for each in audited:
         if each.other_version:
             output.tell(
@@ -85,25 +104,28 @@ def show(audit: Audit) -> None:
             )
     for id_ in sorted({each.copy_of for each in audited if each.copy_of}):
         output.tell(f"this journal is a copy of the one with the topic id {id_}: what is published here names that one")
+
+
+def _tell_index(audited: Sequence[Audited]) -> None:
+    """Tell how often an approximate index did not find the best, where one decided."""
+    searched, missed, lesser = (
+        sum(getattr(each, name) for each in audited) for name in ("index_searched", "index_missed", "index_lesser")
+    )
     if searched:
-        missed, lesser = (sum(getattr(each, name) for each in audited) for name in ("index_missed", "index_lesser"))
         output.tell(
             f"of {searched} searches of an approximate index, {missed} missed an entry above the threshold,"
             f" {lesser} found a lesser one"
         )
-    found = _found(audit)
-    for one in found[:SHOWN_MAX]:
-        _say(one)
-    if len(found) > SHOWN_MAX:
-        output.tell(f"and {len(found) - SHOWN_MAX} more: --json has them")
+
+
+def _tell_verdict(audit: Audit, decisions: int) -> None:
+    """Tell what the audit proves."""
     if audit.sample is not None:
         _say_sample(audit.sample, ok=is_ok(audit))
-    elif is_ok(audit) and not counts["decisions"]:
+    elif is_ok(audit) and not decisions:
         output.tell("every record can be folded; no decision is compared: none that was asked for is there")
     elif is_ok(audit):
         output.tell("every record is as a fold gives it")
-    if found:
-        output.tell(f"{output.counted(broken(audit), 'record')} not as a fold gives them")
 
 
 def _say_sample(sample: Sample, *, ok: bool) -> None:
