@@ -12,6 +12,7 @@ from confluent_kafka import Consumer as ConfluentConsumer
 
 from refrain.streams import time_of_day
 from refrain.streams.errors import ClusterFailed, OffsetLost, Rebalanced, Unanswered, WrongSetup
+from refrain.streams.kafka.brokers_away import BrokersAway
 from refrain.streams.kafka.config import group_consumer_config
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
 from refrain.streams.kafka.damage import SILENT_S
@@ -26,10 +27,6 @@ from refrain.streams.kafka.seeking import seek_to
 from refrain.streams.kafka.starts import GroupStarts
 from refrain.streams.kafka.turns import Turns
 from refrain.streams.settings import Settings
-
-PROBE_S = 0.1
-"""How long a broker may take to show that it is back, while none answers."""
-PROBE_EVERY_S = 1.0
 
 TAKEN_MAX = 1_000
 """Records taken from the client at once."""
@@ -58,10 +55,8 @@ class KafkaConsumer:
         self._from_start = from_start
         self._outages = outages
         self._incarnation = Incarnation(self._name, describe, outages.clock)
-        self._away = outages.waiting(f"reading {self._name}")
-        self._is_away = False
+        self._away = BrokersAway(outages, self._name, lambda within_s: self.consumer.list_topics(self._name, within_s))
         self._committing = outages.waiting(f"committing offsets of {self._name}")
-        self._probe_due_s = 0.0
         self._cut: deque[OffsetLost] = deque()
         self._adrift: set[int] = set()
         """Partitions of which the client has no place: cut ones, and those that their owner seeks before it reads."""
@@ -121,8 +116,8 @@ class KafkaConsumer:
             messages = [] if first is None else [first, *self.consumer.consume(TAKEN_MAX - 1, 0)]
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"reading {self._name}") from problem
-        if not messages and self._is_away:
-            self._probe()
+        if not messages and self._away.lasting:
+            self._away.look()
             return []
         if self._given_back:
             # While it was read: its next owner reads it again.
@@ -191,21 +186,7 @@ class KafkaConsumer:
                 self._incarnation.ask()
         raise_unless_recovering(error, f"reading {self._name}")
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._is_away = True
-            self._away.failed(error.str())
-
-    def _probe(self) -> None:
-        """Find out whether a broker is back, where none was: a topic without new records tells nothing of it."""
-        now_s = self._outages.clock()
-        if now_s < self._probe_due_s:
-            return
-        self._probe_due_s = now_s + PROBE_EVERY_S
-        try:
-            self.consumer.list_topics(self._name, PROBE_S)
-        except KafkaException:
-            return
-        self._is_away = False
-        self._away.answered()
+            self._away.begin(error.str())
 
     def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         if not offsets:
@@ -265,8 +246,8 @@ class KafkaConsumer:
         return {partition: records for (_, partition), records in self._passing.lag(held).items()}
 
     def close(self) -> None:
-        for wait in (self._away, self._committing):
-            wait.answered()
+        self._away.close()
+        self._committing.answered()
         self.consumer.close()
 
     def group_metadata(self) -> KafkaGroupMetadata:
