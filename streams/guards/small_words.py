@@ -28,10 +28,10 @@ _ARTICLES = frozenset(("a", "an"))
 _ARTICLED = {
     **dict.fromkeys("number second third".split(), ("a", "the")),
     "little": ("", "a"),
-    **dict.fromkeys("church school man time most".split(), ("", "the")),
+    **dict.fromkeys("church school prison jail court mass office man time most".split(), ("", "the")),
 }
 """Words that mean something else by which of two articles they have: a number of, the number of; little, a little."""
-_OWNS = ("'s", "s'")
+OWNS = ("'s", "s'")
 _DEFINED, _IS, _THE, _A = frozenset(("what", "who")), "is", "the", "a"
 _LONE = 3
 """Place of the word behind an article that ends a text: what is a planet."""
@@ -165,7 +165,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         symmetric,
         () if _SENSED.isdisjoint(lows) else tuple([low for low in lows if low in _SENSED]),
         {} if _ARTICLED.keys().isdisjoint(lows) and not _is_lone(lows) else _articled(lows),
-        tuple([word.text for word in found if word.content and word.text.endswith(_OWNS)]) if "'" in text else (),
+        tuple([word.text for word in found if word.content and word.text.endswith(OWNS)]) if "'" in text else (),
         next((_ASKERS[low] for low in lows if low in _ASKERS), ""),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from refrain.streams.guards.small_words import SmallWords
-from refrain.streams.guards.stems import UNCHANGED, may_be_past
+from refrain.streams.guards.stems import UNCHANGED, ends_past, may_be_past
 
 BE = frozenset(("is", "was", "be", "been", "being", "get"))
 ASKERS = frozenset(("i", "we"))
@@ -99,7 +99,7 @@ def of_one_time(a: SmallWords, b: SmallWords) -> bool:
 
 def _is_done(low: str, there: str) -> bool:
     """Whether a verb is a participle, and another form of it stands there: no third person (goes)."""
-    return low != there and there != "" and not low.endswith("s") and may_be_past(low) and not there.endswith("ed")
+    return low != there and there != "" and not low.endswith("s") and may_be_past(low) and not ends_past(there)
 
 
 def governed(a: SmallWords, b: SmallWords) -> list[str]:
