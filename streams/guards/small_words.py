@@ -41,6 +41,7 @@ _MOST, _NO_PLURALS = "most", ("ous", "ss", "us")
 """Words behind which one stands without an article."""
 _ANEW = words("anew")
 _SENSED = words("senses")
+_TO = "to"
 _ONCE, _MORE, _TIME, _WAY = "once", "more", "time", "way"
 LIMITING = words("limiting")
 """Words that say how far something holds, compared as they are written."""
@@ -262,8 +263,12 @@ def _is_listed(items: Sequence[Item], at: int) -> bool:
 
 def _stranded(lows: Sequence[str]) -> str:
     """The preposition that ends a text, before its mark if it has one; "" where none does."""
-    last = next((low for low in lows[:-3:-1] if low not in ENDS), "")
-    return last if last in _STRANDED else ""
+    at = len(lows) - 1 - (lows[-1:] != [] and lows[-1] in ENDS)
+    last = lows[at] if at >= 0 else ""
+    if last not in _STRANDED or (last == _TO and at and lows[at - 1] == "how"):
+        # Sourdough starter, how to: it asks how.
+        return ""
+    return last
 
 
 def _is_polite(found: Sequence[Word], at: int) -> bool:

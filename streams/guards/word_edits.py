@@ -88,7 +88,7 @@ _OWN = {
 """Words that speak of who asks and of nobody else, by how he calls himself."""
 _ANYBODY = frozenset(("one",)).union(*_OWN.values())
 _ANYBODYS = frozenset(("my", "your", "our", "one"))
-_OF_VOICE = BE | {"they", "someone", "did"}
+_OF_VOICE = BE | {"they", "someone", "did", "by"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _DID = frozenset(("did",))
 _DEED = frozenset(("was", "of"))
