@@ -74,7 +74,11 @@ def _done(a: SmallWords) -> dict[str, str]:
     if not started or _BEING in a.counted:
         return {}
     forms = {word.key: word.text.lower() for word in a.words[started[0] + 1 :] if word.content}
-    return {key: low for key, low in forms.items() if low not in UNCHANGED and may_be_past(low) and low != _GOT}
+    return {key: low for key, low in forms.items() if _is_told_done(low)}
+
+
+def _is_told_done(low: str) -> bool:
+    return may_be_past(low) and low not in UNCHANGED and low != _GOT and not low.endswith(_ING)
 
 
 def _unchanged(a: SmallWords, b: SmallWords) -> list[str]:

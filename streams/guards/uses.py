@@ -260,9 +260,12 @@ class _Parts(NamedTuple):
 def _parts(a: SmallWords) -> _Parts | None:
     """The parts of a text around the one word of it that opens a clause; None where none does, or several do."""
     opening = [at for at, key in enumerate(a.keys) if key in _PARTING]
-    if len(opening) != 1 or a.words[0].content:
+    if len(opening) != 1:
         return None
     at = opening[0]
+    if a.keys[at] == _WHEN and a.words[0].content:
+        # It asks when: the course is offered when.
+        return None
     first, behind = ([word.key for word in part if word.content] for part in (a.words[:at], a.words[at + 1 :]))
     return _Parts(tuple(first), tuple(behind))
 
@@ -354,7 +357,7 @@ def _one_sided(a: SmallWords, b: SmallWords) -> list[str]:
         return [_NEED]
     if _FOR in b.counted and (said := next((said for said in _PERIODS if said in a.counted), "")):
         return [_FOR] if (_FOR, _PERIODS[said]) in pairwise(b.keys) else []
-    if a.keys[-1] in _ENDING_MORE and a.keys[:-1] == b.keys and _YOU not in a.counted:
+    if not _ENDING_MORE.isdisjoint(a.keys[-1:]) and a.keys[:-1] == b.keys and _YOU not in a.counted:
         return [a.words[-1].text]
     return _done_to(a, b) or _graded(a, b) or _fitting(a, b)
 
