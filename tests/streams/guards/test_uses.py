@@ -162,6 +162,7 @@ def test_a_word_that_is_used_otherwise_asks_for_something_else(a: str, b: str) -
         ("Why is my sink leaking?", "Why's my sink leaking?"),
         ("What is my dog's breed?", "What breed is my dog?"),
         ("How do I shut down my laptop?", "How do I shut off my laptop?"),
+        ("How do I keep rhythm in drumming?", "How do you keep rhythm when drumming?"),
         # who does it, before the verb or behind "by"
         ("Why did Athens ban the plays?", "Why were the plays banned by Athens?"),
         ("Which shots does a kitten need?", "Any idea which shots a kitten needs?"),
