@@ -20,7 +20,13 @@ _PLACING = frozenset(
 _MODALS = frozenset("can could should must may might duty".split())
 _OF_ANYBODY = frozenset("i you we one someone anyone peopl howto be is".split())
 """Words of a text in which a modal says no more than that it is asked for: how can I, how do I."""
-_APART = (frozenset(("to", "for")), frozenset(("on", "with")), frozenset(("at", "of")))
+_FOR_OR_IN = frozenset(("for", "in"))
+_APART = (
+    frozenset(("to", "for")),
+    frozenset(("on", "with")),
+    frozenset(("at", "of")),
+    _FOR_OR_IN,
+)
 _DOING = frozenset("howto possible should allowed duty advice".split())
 """Prepositions of which one says something else than the other before the same word: write to, for a friend."""
 _OF_THINGS = frozenset(
@@ -77,7 +83,10 @@ def alone(a: SmallWords, b: SmallWords, changed: Iterable[Word]) -> list[str]:
 def _is_before_the_same(a: SmallWords, b: SmallWords) -> bool:
     """Whether two prepositions stand before the same word, as it is written, and behind no thing that has either."""
     at = next(at for at, (x, y) in enumerate(zip(a.keys, b.keys, strict=True)) if x != y)
-    if at + 1 == len(a.keys) or a.keys[at - 1] in _OF_THINGS or (_OF in (a.keys[at], b.keys[at]) and not _is_doing(a)):
+    if at + 1 == len(a.keys) or a.keys[at - 1] in _OF_THINGS:
+        return False
+    here = frozenset((a.keys[at], b.keys[at]))
+    if (_OF in here or here == _FOR_OR_IN) and not _is_doing(a):
         return False
     return a.words[at + 1].text.lower() == b.words[at + 1].text.lower()
 

@@ -99,10 +99,15 @@ def _missing(a: Content, b: Content) -> list[Item]:
     if apart and (spelt := _spelt_out(a, b)):
         apart = [item for item in apart if item.low not in spelt]
     # Only what occurs somewhere in a run of the other's words or initials may be part of two of them or of one.
-    if not any(item.low in b.run or item.low in b.initials for item in apart):
+    if not any(item.low in b.run or item.stem in b.run or item.low in b.initials for item in apart):
         return apart
-    joined, whole = _joined(b.lows), _joined(a.lows).intersection(b.lows)
-    return [item for item in apart if item.low not in joined and not any(item.low in word for word in whole)]
+    joined, whole = _joined(b), _joined(a).intersection((*b.lows, *b.stems))
+    return [
+        item
+        for item in apart
+        if not (item.low in joined or item.stem in joined)
+        and not any(item.low in word or item.stem in word for word in whole)
+    ]
 
 
 def _spelt_out(a: Content, b: Content) -> frozenset[str]:
@@ -119,8 +124,10 @@ def _spelt_out(a: Content, b: Content) -> frozenset[str]:
     return frozenset(found)
 
 
-def _joined(lows: tuple[str, ...]) -> frozenset[str]:
-    """Neighbouring words written as one, and initials of neighbouring words: data base, machine learning."""
+def _joined(a: Content) -> frozenset[str]:
+    """Neighbouring words written as one, and initials of neighbouring words: data base, paint brushes."""
+    lows = a.lows
     initials = "".join(map(_FIRST, lows))
     runs = {initials[at : at + size] for size in range(2, INITIALS_MAX + 1) for at in range(len(initials) - size + 1)}
+    runs.update(x.low + y.stem for x, y in pairwise(a.worded))
     return frozenset(runs.union(x + y for x, y in pairwise(lows)))

@@ -172,6 +172,10 @@ def _instruction(a: Reading, b: Reading) -> Difference | None:
     return None if found is None else Difference(found.words, found.kind)
 
 
+_ANYHOW = (uses.needs, uses.caused, uses.prevented, uses.particles)
+"""Uses of words by which two texts ask for something else, however few words they have in common."""
+
+
 def _words(a: Reading, b: Reading) -> Difference | None:
     if again := word_edits.anew(a.words, b.words):
         return Difference(again, "anew")
@@ -179,7 +183,7 @@ def _words(a: Reading, b: Reading) -> Difference | None:
         return Difference(degrees, "degree")
     if signs := word_edits.signs(a.words, b.words):
         return Difference(signs, "signs")
-    if used := uses.needs(a.words, b.words) or uses.caused(a.words, b.words) or uses.prevented(a.words, b.words):
+    if used := next(filter(None, (use(a.words, b.words) for use in _ANYHOW)), []):
         return Difference(tuple(used), "harmful")
     if not word_edits.is_frame(a.words, b.words):
         return None

@@ -30,6 +30,8 @@ _VOWELS = frozenset("aeiou")
 """Letters that one leaves out of a word that is shorter by one, too: bulding."""
 _ENDINGS = frozenset(("", "d", "ed", "er", "ers", "es", "est", "ing", "ings", "s", "y"))
 """Endings before which a doubled letter makes another word (hoping, hopping; discus, discuss)."""
+_ONCE_AT_THE_END = frozenset("bdgmnprt")
+"""Letters that end hardly any long word twice: unclogg."""
 _PREFIXES = frozenset(("pre", "pro", "per"))
 """Prefixes of which one for another makes another word: prescribe, proscribe."""
 _PREFIX_CHARS = 3
@@ -51,7 +53,7 @@ def is_misspelt(a: str, b: str) -> bool:
     if long[at + 1 :] != short[at:]:
         return False
     if long[at] == long[at - 1]:
-        return long[at + 1 :] not in _ENDINGS
+        return long[at + 1 :] not in _ENDINGS or (at + 1 == len(long) and long[at] in _ONCE_AT_THE_END)
     least = LEFT_OUT_CHARS_MIN - (long[at] in _VOWELS)
     return len(short) >= least and 2 <= at <= len(short) - 2
 

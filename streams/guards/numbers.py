@@ -78,6 +78,8 @@ _FOOT_INCHES = 12
 _UNTIL = frozenset("in until till since by before after early late mid next last".split())
 """Words behind which a short name of a month is one: in Dec, since Mar."""
 _POUND = "pound"
+_RUNNING = frozenset("run race train marathon jog runner".split())
+"""Stems of words of a text in which 5k is how far somebody runs."""
 _HALVES = [(said.split(), _Half(letter, len(said.split()))) for said, letter in pairs("halves")]
 _DIGITAL = frozenset(("number", "time", "date", "version"))
 _SAYING = frozenset(("one", *_ORDINALS, *_WORDS, *_LARGE, *_CALENDAR, *_PARTS))
@@ -392,7 +394,7 @@ def _measured(
         and items[end].low in _SCALES
         and (items[end].low not in _UNITS or unit is not None or items[end].low == "k")
     ):
-        value, end = value * _SCALES[items[end].low], end + 1
+        value, unit, end = value * _SCALES[items[end].low], unit or _run(items, end), end + 1
     if [item.low for item in items[end : end + 3]] == _AND_A_HALF:
         value, end = value + Fraction(1, 2), end + 3
     if unit is None and end < len(items) and items[end].text in _SCALES_OF_HEAT and _is_last(items, end):
@@ -404,6 +406,11 @@ def _measured(
     if unit is not None:
         return [Quantity(value * unit.factor, unit.dimension)], end
     return [Quantity(value, "")], end
+
+
+def _run(items: Sequence[Item], at: int) -> Unit | None:
+    """The metre, where a "k" stands behind how far somebody runs: train for a 5k."""
+    return _UNITS["metre"] if items[at].low == "k" and any(item.stem in _RUNNING for item in items) else None
 
 
 def _height(items: Sequence[Item], end: int, feet: Value) -> tuple[list[Quantity], int] | None:

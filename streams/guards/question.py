@@ -38,6 +38,7 @@ _COPULAS = _BEING | {"was", "were"}
 _TIMED = frozenset("who when where count amount yesno".split())
 """Kinds whose answer depends on the time that is asked about."""
 _CHOICE = "choice"
+_WHEN_KIND = frozenset(("when",))
 _HOW, _WHAT, _DEGREE = "how", "what", "degree"
 _LIKE, _LIKENED = "like", "likened"
 _YESNO_KIND = "yesno"
@@ -305,6 +306,9 @@ def differences(a: Kind, b: Kind) -> tuple[str, ...]:
         return ()
     moods = {a.mood, b.mood}
     if _EITHER in moods and moods <= {_EITHER, _PRESENT, _ABILITY}:
+        return ()
+    if kinds == _WHEN_KIND and moods == {_PRESENT, _FUTURE} and not _BEING.isdisjoint((a.mood_text, b.mood_text)):
+        # When is the next election, when will it be.
         return ()
     strict = (
         kinds <= _ASKED_SO or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})

@@ -28,10 +28,10 @@ _ARTICLES = frozenset(("a", "an"))
 _ARTICLED = {
     **dict.fromkeys("number second third".split(), ("a", "the")),
     "little": ("", "a"),
-    **dict.fromkeys("church school man time most".split(), ("", "the")),
+    **dict.fromkeys("church school prison jail court mass office man time most".split(), ("", "the")),
 }
 """Words that mean something else by which of two articles they have: a number of, the number of; little, a little."""
-_OWNS = ("'s", "s'")
+OWNS = ("'s", "s'")
 _DEFINED, _IS, _THE, _A = frozenset(("what", "who")), "is", "the", "a"
 _LONE = 3
 """Place of the word behind an article that ends a text: what is a planet."""
@@ -41,6 +41,7 @@ _MOST, _NO_PLURALS = "most", ("ous", "ss", "us")
 """Words behind which one stands without an article."""
 _ANEW = words("anew")
 _SENSED = words("senses")
+_TO = "to"
 _ONCE, _MORE, _TIME, _WAY = "once", "more", "time", "way"
 LIMITING = words("limiting")
 """Words that say how far something holds, compared as they are written."""
@@ -165,7 +166,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         symmetric,
         () if _SENSED.isdisjoint(lows) else tuple([low for low in lows if low in _SENSED]),
         {} if _ARTICLED.keys().isdisjoint(lows) and not _is_lone(lows) else _articled(lows),
-        tuple([word.text for word in found if word.content and word.text.endswith(_OWNS)]) if "'" in text else (),
+        tuple([word.text for word in found if word.content and word.text.endswith(OWNS)]) if "'" in text else (),
         next((_ASKERS[low] for low in lows if low in _ASKERS), ""),
     )
 
@@ -262,8 +263,12 @@ def _is_listed(items: Sequence[Item], at: int) -> bool:
 
 def _stranded(lows: Sequence[str]) -> str:
     """The preposition that ends a text, before its mark if it has one; "" where none does."""
-    last = next((low for low in lows[:-3:-1] if low not in ENDS), "")
-    return last if last in _STRANDED else ""
+    at = len(lows) - 1 - (lows[-1:] != [] and lows[-1] in ENDS)
+    last = lows[at] if at >= 0 else ""
+    if last not in _STRANDED or (last == _TO and at and lows[at - 1] == "how"):
+        # Sourdough starter, how to: it asks how.
+        return ""
+    return last
 
 
 def _is_polite(found: Sequence[Word], at: int) -> bool:

@@ -17,6 +17,9 @@ WORD_CHARS_MAX = 40
 _BASES = {form: base for base, forms in pairs("irregular") for form in split_list(forms)}
 UNCHANGED = frozenset("cut put set hit shut split hurt read cast".split())
 """Verbs that are written alike in their past."""
+_PAST_EED = frozenset("agreed disagreed freed guaranteed refereed decreed".split())
+_SOUNDED_OE = frozenset("shoes toes horseshoes snowshoes tiptoes canoes hoes foes woes oboes aloes floes sloes".split())
+"""Words of which the e before the s is their own, unlike that of potatoes."""
 _SUFFIXES = words("suffixes") | {""}
 _ROOT_CHARS = 4
 _CVC = re.compile(r"^[^aeiou]*[aeiouy][^aeiouwxy]$")
@@ -55,8 +58,13 @@ def is_irregular(word: str) -> bool:
 
 
 def may_be_past(word: str) -> bool:
-    """Whether a lower-case word may be a past tense or a participle, by its form alone: closed, taught."""
-    return word.endswith("ed") or is_irregular(word)
+    """Whether a lower-case word may be a past tense or a participle, by its form alone: closed, taught; not need."""
+    return ends_past(word) or is_irregular(word)
+
+
+def ends_past(word: str) -> bool:
+    """Whether the ending of a lower-case word may be that of a past tense: closed; not need, hundred."""
+    return word.endswith("ed") and word not in _KEPT and (not word.endswith("eed") or word in _PAST_EED)
 
 
 def related(a: str, b: str) -> bool:
@@ -75,6 +83,8 @@ def related(a: str, b: str) -> bool:
 def _inflection(word: str) -> str:
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
+    if word in _SOUNDED_OE:
+        return word[:-1]
     if word.endswith(("sses", "shes", "ches", "xes", "zes", "oes")):
         return word[:-2]
     if word.endswith("s") and not word.endswith(("ss", "us", "is")):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from refrain.streams.guards.scope import IS
 from refrain.streams.guards.small_words import PERSONS, SmallWords
-from refrain.streams.guards.stems import UNCHANGED, is_irregular, may_be_past, stem
+from refrain.streams.guards.stems import UNCHANGED, ends_past, is_irregular, may_be_past, stem
 
 _DID = "did"
+_BEING, _GO, _GOT, _ING = "being", "go", "got", "ing"
+_DONE_BY = frozenset(("has", "was"))
+_ABOUT_TO = ("was", _GO, "to")
 _TOLD_PAST = frozenset(("did", "was", "by"))
 _TIMES = frozenset("was has had did will would been being".split())
 """Auxiliary verbs by which a form of a verb says another time."""
@@ -25,12 +30,55 @@ def tenses(a: SmallWords, b: SmallWords) -> list[str]:
     mine, theirs = _forms(a), _forms(b)
     apart = mine ^ theirs
     ing = {key for key, low in apart if low.endswith("ing")}
-    past = {(key, low) for key, low in apart if low.endswith("ed") or (is_irregular(low) and (doing or key in ing))}
+    past = {(key, low) for key, low in apart if ends_past(low) or (is_irregular(low) and (doing or key in ing))}
     # A word that is told as past in both is written otherwise: canceled, cancelled.
     both = {key for key, _ in mine - past} & {key for key, _ in theirs} | {key for key, _ in theirs - past} & {
         key for key, _ in mine
     }
     return sorted(low for key, low in past if key in both)
+
+
+def aspects(a: SmallWords, b: SmallWords) -> list[str]:
+    """A verb of what is going on in one text, and done in the other: I am losing it, I have lost it.
+
+    Also what somebody only was about to do: I was going to cancel, I cancelled.
+    """
+    if IS in a.counted or IS in b.counted:
+        mine, theirs = _going_on(a), _going_on(b)
+        if bool(mine) != bool(theirs):
+            done = _done(b if mine else a)
+            said = mine or theirs
+            return next(([said[key], low] for key, low in done.items() if key in said), [])
+    if _GO in a.counted or _GO in b.counted:
+        about = [text for text in (a, b) if _ABOUT_TO in zip(text.keys, text.keys[1:], text.keys[2:], strict=False)]
+        return list(_ABOUT_TO[:2]) if len(about) == 1 else []
+    return []
+
+
+def _going_on(a: SmallWords) -> dict[str, str]:
+    """Verbs that are going on by their form: I am losing, is being towed."""
+    found: dict[str, str] = {}
+    if IS not in a.counted:
+        return found
+    at = a.keys.index(IS)
+    for before, word in pairwise(a.words[at:]):
+        low = word.text.lower()
+        if word.content and ((low.endswith(_ING) and word.key != low) or (before.key == _BEING and may_be_past(low))):
+            found[word.key] = low
+    return found
+
+
+def _done(a: SmallWords) -> dict[str, str]:
+    """Verbs of what is done, by their form and the word before them: I have lost, was towed, got stuck."""
+    started = [at for at, word in enumerate(a.words) if word.key in _DONE_BY or word.text.lower() == _GOT]
+    if not started or _BEING in a.counted:
+        return {}
+    forms = {word.key: word.text.lower() for word in a.words[started[0] + 1 :] if word.content}
+    return {key: low for key, low in forms.items() if _is_told_done(low)}
+
+
+def _is_told_done(low: str) -> bool:
+    return may_be_past(low) and low not in UNCHANGED and low != _GOT and not low.endswith(_ING)
 
 
 def _unchanged(a: SmallWords, b: SmallWords) -> list[str]:

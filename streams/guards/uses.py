@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from refrain.streams.guards.item import Word
-from refrain.streams.guards.small_words import PERSONS, SmallWords
-from refrain.streams.guards.stems import may_be_past, stem
+from refrain.streams.guards.small_words import OWNS, PERSONS, SmallWords
+from refrain.streams.guards.stems import ends_past, may_be_past, stem
 from refrain.streams.guards.voice import ASKERS, BE
 
 _WHICH = "which"
@@ -29,12 +30,19 @@ _DEFINING = (("which", "is"), frozenset(("is", "'s", "what's", "whats")))
 _FITTING = frozenset("good great best right normal".split())
 """Words by which a text asks how a thing should be, rather than what it is: what is a good APR."""
 _WANTING = frozenset((_HAS, "want", "like"))
-_NEEDING = ASKERS | {"you"}
+_YOU = "you"
+_NEEDING = ASKERS | {_YOU}
 _NEED, _ING = "need", "ing"
 _PERIODS = {"daily": "day", "weekly": "week", "monthly": "month", "yearly": "year"}
 _GET, _ME = "get", "me"
 _IS, _BEST, _GOOD, _STILL, _MORE, _MOST = "is", "best", "good", "still", "more", "most"
 _GRADING = frozenset((_BEST, _STILL, _MORE, _MOST))
+_ENDING_MORE = frozenset("most more less least first last".split())
+"""Words that say how far where they end a text: which of them changed most."""
+_PARTICLES = frozenset("up off out down away over".split())
+"""Words that make another verb of one."""
+_WITH_EITHER = frozenset("shut close clean wash rinse dry log sign".split())
+"""Verbs of which several particles say the same: shut down, shut off."""
 _SINGLE = frozenset("i you we he she they it this that".split())
 _GETTING = frozenset(("get", "make", "use", _HAS))
 """Verbs of which one asks for something else than another before the same thing: get a call, make a call."""
@@ -46,7 +54,10 @@ _MAKING = frozenset("get make let keep paint dye".split())
 _ENDING = frozenset("stop quit avoid keep prevent not without no never".split())
 _DOING_IT = ASKERS | {"he", "she", "they", "it"}
 _CLAUSES = frozenset("if when while after before because until unless since".split())
+_PARTING = frozenset("if when while because unless".split())
+"""Those behind which a sentence stands; what stands behind after and before may be a time."""
 _IF_OR_WHEN = frozenset((_IF, _WHEN))
+_POSSESSIVE = frozenset("my your our his her their".split())
 _LY, _I, _IT = "ly", "i", "it"
 _LIGHT = frozenset("make get use go come let want need like try start begin keep stop take learn".split())
 """Verbs behind which another one may say what is done: make text bold, bold text."""
@@ -92,6 +103,26 @@ def prevented(a: SmallWords, b: SmallWords) -> list[str]:
     at = kept.keys.index(_FROM) + 1
     stopped = kept.keys[at : at + 1]
     return [_FROM, *stopped] if stopped and stopped[0] in made.counted and kept.words[at].content else []
+
+
+def particles(a: SmallWords, b: SmallWords) -> list[str]:
+    """A verb that each text has with another particle: set up, set off; give up, give out."""
+    if _PARTICLES.isdisjoint(a.counted) and _PARTICLES.isdisjoint(b.counted):
+        return []
+    mine, theirs = _with_particles(a.words), _with_particles(b.words)
+    return next(([mine[verb], theirs[verb]] for verb in mine if theirs.get(verb, mine[verb]) != mine[verb]), [])
+
+
+def _with_particles(words: Sequence[Word]) -> dict[str, str]:
+    """Verbs with the one particle each: before it, or together with it one word (give up, read as quit)."""
+    found: dict[str, set[str]] = {}
+    for at, word in enumerate(words):
+        verb, _, particle = word.text.lower().partition(" ")
+        if word.content and particle in _PARTICLES:
+            found.setdefault(stem(verb), set()).add(particle)
+        elif word.content and at + 1 < len(words) and words[at + 1].key in _PARTICLES:
+            found.setdefault(word.key, set()).add(words[at + 1].key)
+    return {verb: next(iter(said)) for verb, said in found.items() if len(said) == 1 and verb not in _WITH_EITHER}
 
 
 def kept(from_it: SmallWords, to_stop: SmallWords) -> bool:
@@ -155,7 +186,7 @@ def _intended(words: Sequence[Word]) -> dict[str, str]:
 
 def _clauses(a: SmallWords, b: SmallWords) -> list[str]:
     """What belongs to another clause, or to another verb, in two texts of the same words: leave early if I finish."""
-    return _purpose(a, b) or _purpose(b, a) or _verb(a, b) or _clause(a, b) or _owners(a, b)
+    return _purpose(a, b) or _purpose(b, a) or _verb(a, b) or _clause(a, b) or _in_turn(a, b) or _owners(a, b)
 
 
 def _purpose(a: SmallWords, b: SmallWords) -> list[str]:
@@ -202,10 +233,68 @@ def _clause(a: SmallWords, b: SmallWords) -> list[str]:
     return [(mine | theirs)[key] for key in sorted(moved)]
 
 
+def _in_turn(a: SmallWords, b: SmallWords) -> list[str]:
+    """Words of the clauses that an "if" or "when" parts, where each stands in the other: it stops when it heats."""
+    mine, theirs = _parts(a), _parts(b)
+    if mine is None or theirs is None:
+        return []
+    if not mine.first:
+        mine, theirs = theirs, mine
+    if not mine.first:
+        return []
+    if not theirs.first:
+        # The clause opens the text, and no comma is kept: when it heats why does it stop.
+        return [mine.first[0], mine.behind[0]] if mine.behind and theirs.behind == mine.first + mine.behind else []
+    behind = [key for key in mine.first if key not in mine.behind and key in theirs.behind and key not in theirs.first]
+    before = [key for key in mine.behind if key not in mine.first and key in theirs.first and key not in theirs.behind]
+    return [behind[0], before[0]] if behind and before else []
+
+
+class _Parts(NamedTuple):
+    """Words of meaning before the word that opens a clause, and behind it."""
+
+    first: tuple[str, ...]
+    behind: tuple[str, ...]
+
+
+def _parts(a: SmallWords) -> _Parts | None:
+    """The parts of a text around the one word of it that opens a clause; None where none does, or several do."""
+    opening = [at for at, key in enumerate(a.keys) if key in _PARTING]
+    if len(opening) != 1:
+        return None
+    at = opening[0]
+    if a.keys[at] == _WHEN and a.words[0].content:
+        # It asks when: the course is offered when.
+        return None
+    first, behind = ([word.key for word in part if word.content] for part in (a.words[:at], a.words[at + 1 :]))
+    return _Parts(tuple(first), tuple(behind))
+
+
 def _owners(a: SmallWords, b: SmallWords) -> list[str]:
     """Whose it is, where both texts say so of others: my brother's son is my nephew, my brother my son's nephew."""
     mine, theirs = a.owners, b.owners
-    return [*mine, *theirs] if mine and theirs and frozenset(mine).isdisjoint(theirs) else []
+    if mine and theirs and frozenset(mine).isdisjoint(theirs):
+        return [*mine, *theirs]
+    if not (mine or theirs):
+        return []
+    here, there = _owned(a.words), _owned(b.words)
+    return next(
+        (
+            [owner.text, there[key].text]
+            for key, owner in here.items()
+            if key in there and there[key].key != owner.key and owner.content != there[key].content
+        ),
+        [],
+    )
+
+
+def _owned(words: Sequence[Word]) -> dict[str, Word]:
+    """Things with whose each is, as the word before it says: my wife's insurance is my wife's, my insurance mine."""
+    return {
+        y.key: x
+        for x, y in pairwise(words)
+        if y.content and (x.key in _POSSESSIVE or (x.content and x.text.endswith(OWNS)))
+    }
 
 
 def which(a: SmallWords, b: SmallWords) -> list[str]:
@@ -268,6 +357,8 @@ def _one_sided(a: SmallWords, b: SmallWords) -> list[str]:
         return [_NEED]
     if _FOR in b.counted and (said := next((said for said in _PERIODS if said in a.counted), "")):
         return [_FOR] if (_FOR, _PERIODS[said]) in pairwise(b.keys) else []
+    if not _ENDING_MORE.isdisjoint(a.keys[-1:]) and a.keys[:-1] == b.keys and _YOU not in a.counted:
+        return [a.words[-1].text]
     return _done_to(a, b) or _graded(a, b) or _fitting(a, b)
 
 
@@ -283,7 +374,7 @@ def _done_to(a: SmallWords, b: SmallWords) -> list[str]:
     there = frozenset(pairwise(b.keys))
     for x, be, y in zip(a.words, a.words[1:], a.words[2:], strict=False):
         if be.key in BE and x.key in _DOING_IT and y.content and (x.key, y.key) in there:
-            return [be.text, y.text] if y.text.lower().endswith("ed") else []
+            return [be.text, y.text] if ends_past(y.text.lower()) else []
     return []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from refrain.streams.guards.small_words import SmallWords
-from refrain.streams.guards.stems import UNCHANGED, may_be_past
+from refrain.streams.guards.stems import UNCHANGED, ends_past, may_be_past
 
 BE = frozenset(("is", "was", "be", "been", "being", "get"))
 ASKERS = frozenset(("i", "we"))
@@ -20,7 +20,7 @@ _UNKNOWN = frozenset(("which", "who"))
 """Words of which it depends on the place whether something is done by them, or to them."""
 _FEW = 4
 """Words that a text has at least in which such a place is looked at."""
-_GET, _HOWTO, _HAS = "get", "howto", "has"
+_GET, _HOWTO, _HAS, _BY = "get", "howto", "has", "by"
 HAVING = frozenset((_GET, _HAS))
 _DOING = frozenset((_HOWTO, "possible", "should", "allowed", "duty", "must"))
 _THING_AND_DEED = 2
@@ -86,9 +86,22 @@ def voiced(a: SmallWords, b: SmallWords) -> list[str] | None:
     ]
     if not done:
         return None
+    if _is_by(passive, active):
+        return []
     if of_one_time(a, b) and all(word.key in _ERGATIVE for word in passive.words if word.content and word.text in done):
         return []
     return [] if _DOERS & active.counted.keys() or "in" in passive.counted else done
+
+
+def _is_by(passive: SmallWords, active: SmallWords) -> bool:
+    """Whether who does it stands behind "by" in one text, and before the verb in the other: banned by Rome."""
+    if _BY not in passive.counted or _BY in active.counted:
+        return False
+    at = passive.keys.index(_BY)
+    verb, doer = passive.keys[at - 1], passive.keys[-1]
+    if at + 2 < len(passive.keys) or not (verb in active.counted and doer in active.counted):
+        return False
+    return active.keys.index(doer) < active.keys.index(verb)
 
 
 def of_one_time(a: SmallWords, b: SmallWords) -> bool:
@@ -99,7 +112,7 @@ def of_one_time(a: SmallWords, b: SmallWords) -> bool:
 
 def _is_done(low: str, there: str) -> bool:
     """Whether a verb is a participle, and another form of it stands there: no third person (goes)."""
-    return low != there and there != "" and not low.endswith("s") and may_be_past(low) and not there.endswith("ed")
+    return low != there and there != "" and not low.endswith("s") and may_be_past(low) and not ends_past(there)
 
 
 def governed(a: SmallWords, b: SmallWords) -> list[str]:

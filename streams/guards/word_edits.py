@@ -23,7 +23,7 @@ from refrain.streams.guards.names import SORTS
 from refrain.streams.guards.scope import IS, denied, halves, not_all, parted, several, times
 from refrain.streams.guards.small_words import JOINING, LIMITING, PERSONS, SmallWords
 from refrain.streams.guards.stems import related, stem
-from refrain.streams.guards.tenses import did, tenses
+from refrain.streams.guards.tenses import aspects, did, tenses
 from refrain.streams.guards.uses import counted, kept, named_deed, uses, which
 from refrain.streams.guards.voice import (
     ASKERS,
@@ -88,7 +88,7 @@ _OWN = {
 """Words that speak of who asks and of nobody else, by how he calls himself."""
 _ANYBODY = frozenset(("one",)).union(*_OWN.values())
 _ANYBODYS = frozenset(("my", "your", "our", "one"))
-_OF_VOICE = BE | {"they", "someone", "did"}
+_OF_VOICE = BE | {"they", "someone", "did", "by"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _DID = frozenset(("did",))
 _DEED = frozenset(("was", "of"))
@@ -208,6 +208,7 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
         harmful += has_done(a, b) + has_done(b, a)
     harmful += deeds + undergone(a, b) + undergone(b, a) + several(a, b) + uses(a, b) + _otherwise(a, b) + counted(a, b)
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + tenses(a, b) + times(a, b)
+    harmful += aspects(a, b)
     harmful += not_all(a, b) + halves(a, b)
     extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))

@@ -22,6 +22,8 @@ _TOPICS: dict[str, list[Pair]] = table(_HERE / "rewordings.yaml")
 DIFFER = {kind: pairs["differ"] for kind, pairs in _KINDS.items() if "differ" in pairs}
 LIGHT = {kind: pairs["same"] for kind, pairs in _KINDS.items() if "same" in pairs}
 FREE = _TOPICS
+UNLIKE: dict[str, list[Pair]] = table(_HERE / "unlike.yaml")
+"""Light rewordings that the default model finds too little alike."""
 ALMOST_EQUAL = 0.97
 """A similarity that is served unless the guards find something."""
 
@@ -36,9 +38,9 @@ class Held(NamedTuple):
 
 # Of free rewordings the similarity itself (median 0.78) lies below the thresholds: no guard can serve more of them.
 HELD = {
-    0.83: Held(differ=0.0087, light=0.95, free=0.17),
-    0.85: Held(differ=0.0072, light=0.92, free=0.085),
-    0.87: Held(differ=0.0063, light=0.89, free=0.045),
+    0.83: Held(differ=0.0087, light=0.955, free=0.18),
+    0.85: Held(differ=0.0071, light=0.925, free=0.09),
+    0.87: Held(differ=0.0063, light=0.895, free=0.05),
 }
 
 
@@ -49,7 +51,7 @@ def test_the_tables_are_large_enough() -> None:
 
 
 def test_no_pair_counts_twice() -> None:
-    pairs = [frozenset(pair) for pair in (*_all(DIFFER), *_all(LIGHT), *_all(FREE))]
+    pairs = [frozenset(pair) for pair in (*_all(DIFFER), *_all(LIGHT), *_all(FREE), *_all(UNLIKE))]
     assert len(set(pairs)) == len(pairs)
     assert all(len(pair) == 2 for pair in pairs)
 
@@ -57,19 +59,24 @@ def test_no_pair_counts_twice() -> None:
 def test_of_most_pairs_that_differ_the_guards_say_so() -> None:
     silent = [pair for pair in _all(DIFFER) if score(*pair, ALMOST_EQUAL) == ALMOST_EQUAL]
     print(f"{len(silent)} of {len(_all(DIFFER))} pairs that differ lose nothing of {ALMOST_EQUAL}")
-    assert len(silent) <= 0.017 * len(_all(DIFFER)), silent
+    assert len(silent) <= 0.016 * len(_all(DIFFER)), silent
 
 
 def test_most_pairs_that_differ_are_not_served_however_similar() -> None:
     served = [pair for pair in _all(DIFFER) if score(*pair, ALMOST_EQUAL) >= LEAST]
     print(f"{len(served)} of {len(_all(DIFFER))} pairs that differ are served at a similarity of {ALMOST_EQUAL}")
-    assert len(served) <= 0.085 * len(_all(DIFFER)), served
+    assert len(served) <= 0.09 * len(_all(DIFFER)), served
 
 
 @pytest.mark.parametrize("table", [LIGHT, FREE], ids=["light", "free"])
 def test_the_guards_stop_few_rewordings_that_are_similar(table: dict[str, list[Pair]]) -> None:
     stopped = [pair for pair in _all(table) if score(*pair, ALMOST_EQUAL) < LEAST]
-    assert len(stopped) <= 0.019 * len(_all(table)), stopped
+    assert len(stopped) <= 0.018 * len(_all(table)), stopped
+
+
+def test_the_guards_pass_most_rewordings_that_another_model_may_find_similar() -> None:
+    stopped = [pair for pair in _all(UNLIKE) if score(*pair, ALMOST_EQUAL) < LEAST]
+    assert len(stopped) <= 0.2 * len(_all(UNLIKE)), stopped
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from refrain.streams.guards.misspellings import is_misspelt
 from tests.streams.guards.verdicts import score
 
 SLIPS = [
+    ("unclog", "unclogg"),
     ("recommended", "recomended"),
     ("accommodation", "accomodation"),
     ("business", "buisness"),

@@ -38,6 +38,7 @@ def test_other_things_are_refused(a: str, b: str) -> None:
         ("configure the proxy", "configuration of the proxy"),
         ("What Is The Capital Of Peru", "what is the capital of peru"),
         ("a data base", "a database"),
+        ("a paintbrush", "paint brushes"),
         ("Is the café open?", "Is the cafe open?"),
         ("HOW DO I GET TO US?", "how do I get to us?"),
     ],

@@ -30,6 +30,7 @@ from tests.streams.guards.verdicts import refuses
         ("Is -5 less than 3?", "Is 5 less than 3?"),
         ("1.4.2", "1.4.3"),
         ("你有3个苹果", "你有4个苹果"),
+        ("How do I run a 5k?", "How do I run a 10k?"),
     ],
 )
 def test_other_numbers_and_units_are_refused(a: str, b: str) -> None:
@@ -68,6 +69,8 @@ def test_other_numbers_and_units_are_refused(a: str, b: str) -> None:
         ("World War II", "World War 2"),
         ("30 °C", "30 degrees Celsius"),
         ("half past", "half past"),
+        ("Can I train for a 5k in May?", "Can I train for a 5 km in May?"),
+        ("Is 10k a good salary?", "Is 10,000 a good salary?"),
     ],
 )
 def test_numbers_of_one_value_pass_however_they_are_written(a: str, b: str) -> None:

@@ -51,6 +51,7 @@ def test_other_kinds_of_answers_are_refused(a: str, b: str) -> None:
         ("Can gum cause pain?", "Does gum cause pain?"),
         ("Will salt make me sick?", "Does salt make you sick?"),
         ("What is the spelling of rhyme?", "How do you spell rhyme?"),
+        ("When is the next election?", "When will the next election be?"),
     ],
 )
 def test_the_same_kind_of_answer_passes(a: str, b: str) -> None:

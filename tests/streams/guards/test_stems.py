@@ -23,6 +23,11 @@ from refrain.streams.guards.stems import related, stem
         "delete deleting deleted",
         "sort sorts sorting sorted",
         "write wrote written writing",
+        "go goes went going",
+        "shoe shoes",
+        "potato potatoes",
+        "ski skis",
+        "scarf scarves",
     ],
 )
 def test_forms_of_a_word_share_a_stem(forms: str) -> None:
