@@ -20,8 +20,9 @@ for _term, _places in _OPPOSITES.items():
         _BY_STEM[_root] = tuple(dict.fromkeys(_BY_STEM.get(_root, ()) + _places))
 _FIRSTS = frozenset(term.split()[0] for term in _OPPOSITES if " " in term)
 _PAIRED = frozenset(frozenset(line) for line in groups("paired_prefixes"))
-_PAIRING = tuple(sorted({prefix for pair in _PAIRED for prefix in pair}))
-_TURNING = _PREFIXES + _PAIRING
+_PAIRING = frozenset(prefix for pair in _PAIRED for prefix in pair)
+_PAIRING_CHARS = sorted({len(prefix) for prefix in _PAIRING})
+_TURNING = (*_PREFIXES, *sorted(_PAIRING))
 _APART = frozenset("anti non un dis de mis counter".split())
 """Prefixes that are no words of their own."""
 _NON = "non"
@@ -72,7 +73,7 @@ class Negations:
     @Once
     def paired(self) -> dict[str, tuple[tuple[str, str], ...]]:
         """Of words that begin like a prefix with a contrary, by what follows: the prefix and the word."""
-        return _paired([item for _, item in self.turning if item.stem.startswith(_PAIRING)])
+        return _paired([item for _, item in self.turning])
 
 
 def may_turn(item: Item) -> bool:
@@ -92,9 +93,9 @@ def _paired(items: Sequence[Item]) -> dict[str, tuple[tuple[str, str], ...]]:
     """Of words that begin like a prefix with a contrary, by what follows: the prefix and the word."""
     found: dict[str, tuple[tuple[str, str], ...]] = {}
     for item in items:
-        for prefix in _PAIRING:
-            rest = item.stem.removeprefix(prefix)
-            if len(item.stem) > len(rest) >= _PAIRED_CHARS:
+        for chars in _PAIRING_CHARS:
+            prefix, rest = item.stem[:chars], item.stem[chars:]
+            if prefix in _PAIRING and len(rest) >= _PAIRED_CHARS:
                 found[rest] = (*found.get(rest, ()), (prefix, item.text))
     return found
 
