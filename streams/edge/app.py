@@ -22,6 +22,7 @@ from refrain.streams.edge.chat import AnyResponse, Chat, asked_of, large_of
 from refrain.streams.edge.connection import HEAD_BYTES_MAX
 from refrain.streams.edge.http import Streamed, until_gone
 from refrain.streams.edge.metrics import EdgeMetrics
+from refrain.streams.edge.origin_form import OriginForm
 from refrain.streams.edge.problems import HttpProblem, headers_too_large, overloaded
 from refrain.streams.edge.request_ids import RequestIds, request_id_of
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
@@ -81,7 +82,7 @@ class Endpoint:
                 Route("/readyz", self._readyz),
             ],
             exception_handlers={404: _unknown, 405: _unknown},
-            middleware=[Middleware(RequestIds)],
+            middleware=[Middleware(OriginForm), Middleware(RequestIds)],
         )
         # A client that is sent elsewhere may come without its body.
         app.router.redirect_slashes = False

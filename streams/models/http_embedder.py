@@ -13,9 +13,11 @@ import numpy as np
 from pydantic_core import from_json, to_json
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from refrain.streams import time_of_day
 from refrain.streams.errors import ModelUnavailable, WrongSetup
 from refrain.streams.models.hashing_embedder import signs_and_marks
 from refrain.streams.models.token_window import TokenWindow
+from refrain.streams.retry_after import pause_s
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
 
@@ -125,7 +127,7 @@ class HttpEmbedder:
         if response.is_success:
             return _json(data)
         if status in (408, 429) or status >= 500:
-            raise _Transient(f"answers {status}", _retry_after_s(response))
+            raise _Transient(f"answers {status}", pause_s(response.headers, time_of_day.now_ms()))
         if status in _REFUSED_TEXTS:
             raise _TextsRefused(status)
         raise WrongSetup(f"the embeddings endpoint answers {status}: check embedding.url, model and api_key")
@@ -222,8 +224,3 @@ def _in_order(rows: list[dict[str, Any]]) -> list[list[float]]:
     if sorted(places) != list(range(len(rows))):
         raise ValueError("the indexes are not those of the texts")
     return [rows[at]["embedding"] for at in np.argsort(places)]
-
-
-def _retry_after_s(response: httpx.Response) -> float:
-    text = response.headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0.0
