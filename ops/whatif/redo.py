@@ -20,11 +20,12 @@ from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.schemas.responses import Outcome
 from refrain.streams.classify.dependence.asker import named
 from refrain.streams.classify.framing import FramedQuestion
-from refrain.streams.classify.identity import Identity, Question, identify, question_of
+from refrain.streams.classify.identity import Identity, identify
 from refrain.streams.classify.routing import CategoryMatch, CategoryTerms, Embed, Router, RoutingInput
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.messaging.privacy import is_uncacheable
+from refrain.streams.messaging.questions import Question, question_of
 from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.vectors import Ints, decode
 

@@ -13,7 +13,6 @@ from refrain.streams.classify.asking import Asking
 from refrain.streams.classify.attempts import JOURNAL, Attempts, Passage
 from refrain.streams.classify.batch_vectors import BatchVectors
 from refrain.streams.classify.framing import frame
-from refrain.streams.classify.identity import Question
 from refrain.streams.classify.origins import Incarnations, Origins
 from refrain.streams.classify.pace import Pace, PaceMetrics
 from refrain.streams.classify.passing_by import PassingBy, early_reason
@@ -29,6 +28,7 @@ from refrain.streams.classify.text_sides import Sides, TextSides
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.privacy import has_uncacheable
+from refrain.streams.messaging.questions import Question
 from refrain.streams.messaging.shards import check_kept, journal_made_anew
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier

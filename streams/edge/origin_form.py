@@ -11,7 +11,7 @@ _BEFORE_PATH = re.compile(rb"https?://[^/]*", re.IGNORECASE)
 
 
 class OriginForm:
-    """An application that is asked for a path alone, whatever stood before it: a server takes both (RFC 9112, 3.2.2)."""
+    """An application that is asked for a path alone: a server takes either form (RFC 9112, 3.2.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
-from refrain.streams.classify.parsing import parse
 from refrain.streams.classify.redaction import WINDOW_BYTES, may_be_uncacheable
 from refrain.streams.classify.routing import Router
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Headers, Record
+from refrain.streams.messaging.parsing import parse
 from refrain.streams.vectors import Ints, quantise
 
 SECRET = "my secret diagnosis"
