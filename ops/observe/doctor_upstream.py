@@ -45,7 +45,7 @@ def upstream(
     if chosen.connector == "simulated":
         return [Finding(CHECK, "ok", "the simulated model, which is none: upstream.connector is simulated")]
     if chosen.base_url is None:
-        return [Finding(CHECK, "ok", "not called: upstream.base_url is not set, so a connector of your own answers")]
+        return [Finding(CHECK, "ok", "not called: no upstream.base_url is set here, so a simulated model answers or your own connector")]
     return asyncio.run(_call(settings, used, transport))
 
 
