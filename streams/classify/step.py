@@ -132,6 +132,7 @@ class ClassifyStep(Step):
 
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
+            self._learn_examples()
             return
         check_kept(policy, self._incarnations.journal, self._incarnations.shards)
         self._check_journal(policy)
@@ -140,9 +141,15 @@ class ClassifyStep(Step):
             self._embedding_cache.clear()
             self._text_sides.clear()
         self._text_sides.follow(None if policy is None else policy.policy)
-        embed, identity = self._embedding_cache.vectors, self._embedder.identity
-        self._router = None if policy is None else Router(policy, embed, identity, self._trained)
+        self._router = None if policy is None else Router(policy, self._embedder.identity, self._trained)
         self._in_force = policy
+        self._learn_examples()
+
+    def _learn_examples(self) -> None:
+        """Have the examples of the policy embedded, unless they are; while the model is away, later."""
+        router = self._router
+        if router is not None and router.awaits_examples:
+            self._vectors.unless_away(lambda: router.learn(self._embedding_cache.vectors))
 
     def _check_journal(self, policy: PolicyInForce | None) -> None:
         """Check that a policy which comes into force was given to this journal, as far as it tells.
