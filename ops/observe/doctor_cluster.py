@@ -176,7 +176,7 @@ def topics(admin: AdminClient, brokers: Brokers, settings: Settings) -> list[Fin
     findings = compare(found, settings)
     if all(not row.partitions for row in found.values()):
         return [Finding("topics", "fail", f"none exists under the prefix {settings.prefix!r}",
-                     "run `refrain topics create`, or set REFRAIN_PREFIX; the rest is looked at when they are there")]  # fmt: skip
+                     "run `refrain topics create`, or set REFRAIN_PREFIX; then look again")]  # fmt: skip
     rows = [Finding("topics", "fail" if f.serious else "warn", f"{f.topic}: {f.problem}", f.remedy) for f in findings]
     if rows:
         return rows
@@ -222,7 +222,7 @@ def positions(admin: AdminClient, cluster: Cluster, settings: Settings) -> list[
     """Were the positions of the groups committed by workers, and of the topics that are there?"""
     from refrain.ops.cluster.lag import notes_of
     from refrain.ops.observe.position_findings import position_findings
-    from refrain.schemas.topics import GROUPS, TOPICS
+    from refrain.schemas.topics import GROUPS
 
     read = [
         (group, topic, cluster.partitions(topic))
