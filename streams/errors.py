@@ -3,7 +3,8 @@
 RefrainError
 ├── Refusal               one message cannot be taken: it goes to dead-letters or is answered with an error
 ├── WrongSetup            settings, topics, model or policy are not as needed: the worker does not start
-│   └── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
+│   ├── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
+│   └── LoginRefused      the broker does not let this user in: mend the block `connection`
 ├── ModelUnavailable      an embeddings endpoint does not answer for now: wait, and embed the texts again
 ├── BadInput              what was given to a command cannot be taken: a file, or a value
 │   ├── WrongValue        a value on the command line is wrong: give another
@@ -114,6 +115,10 @@ class WrongSetup(RefrainError):
 
 class Forbidden(WrongSetup):
     """The cluster's ACLs do not allow it to this user: grant what `refrain topics acls` prints for its role."""
+
+
+class LoginRefused(WrongSetup):
+    """The broker does not let this user in, and never did: mend `sasl.*` in the block `connection`."""
 
 
 class ModelUnavailable(RefrainError):

@@ -47,7 +47,8 @@ def choose_kind(
         "no Kafka broker can be had here. Do one of these:\n"
         "  1. set REFRAIN_KAFKA to the bootstrap servers of your own (REFRAIN_KAFKA=host:9092)\n"
         "  2. start a Docker engine (`docker info` must answer)\n"
-        f"  3. install Java {jar_broker.JAVA_MIN} or newer and Maven (now: {lack})"
+        f"  3. install Java {jar_broker.JAVA_MIN} or newer and Maven (now: {lack}). Debian, Ubuntu: apt-get install\n"
+        "     default-jre-headless maven; macOS: brew install openjdk maven"
     )
 
 

@@ -166,7 +166,7 @@ def totals(replies: Sequence[AskReply]) -> str:
         key = "no answer" if reply.response is None else str(reply.response.outcome)
         groups.setdefault(key, []).append(reply.latency_ms or 0.0)
     parts = [f"{len(times)} {key}{_median(key, times)}" for key, times in sorted(groups.items())]
-    return f"{len(replies)} questions: " + ", ".join(parts)
+    return f"{output.counted(len(replies), 'question')}: " + ", ".join(parts)
 
 
 def _median(key: str, times: list[float]) -> str:

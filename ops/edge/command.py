@@ -72,6 +72,8 @@ def list_(
             output.emit(key.model_dump(mode="json", exclude={"digest"}))
         return
     rows = [(key.id, key.tenant, _at(key.added_at_ms), _at(key.revoked_at_ms), key.note) for key in found]
+    if not rows:
+        output.hint("there are no keys: `refrain edge keys add TENANT` makes one")
     output.table(("id", "tenant", "added", "revoked", "note"), rows)
 
 

@@ -106,11 +106,11 @@ def advice(stage: str) -> str:
 
 
 def crowded(found: Iterable[StageCost], cores: int) -> str | None:
-    """What to do where embedding models have more threads together than the machine has cores; None elsewhere."""
-    threads = sum(each.threads for each in found)
+    """What to do where embedding models at work have more threads than the machine has cores; None elsewhere."""
+    threads = sum(each.threads for each in found if each.embedding > 0)
     if threads <= cores:
         return None
-    return f"embedding models have {threads} threads and this machine {cores} cores: set embedding.threads to auto"
+    return f"embedding models have {threads} threads and this machine {cores} cores: set embedding.threads lower"
 
 
 def _moved(before: WorkerSample, now: WorkerSample) -> WorkerSample:

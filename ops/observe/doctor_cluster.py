@@ -63,11 +63,12 @@ class Brokers:
 def checks(brokers: Brokers, settings: Settings) -> dict[str, Callable[[], list[Finding]]]:
     """The checks that ask the cluster, by name. They share its clients: each of their own connects to every broker.
 
-    The clients know the brokers that answer: one that is frozen holds a question for all the time there is.
+    The clients know the brokers that answer: one that is frozen holds a question for all the time there is. Without a
+    single topic of Refrain's there is nothing more to ask.
     """
     from refrain.ops.observe import doctor_snapshots
     from refrain.ops.observe.route_keys import routes
-    from refrain.schemas.topics import GROUPS
+    from refrain.schemas.topics import GROUPS, TOPICS
     from refrain.streams.kafka.cluster import KafkaCluster
 
     given, settings = settings, settings.model_copy(update={"kafka": brokers.addresses or settings.kafka})
@@ -77,6 +78,10 @@ def checks(brokers: Brokers, settings: Settings) -> dict[str, Callable[[], list[
         "controller": partial(controller, admin, settings),
         "replicas": partial(replicas, brokers, settings),
         "topics": partial(topics, admin, brokers, settings),
+    }
+    if all(settings.prefix + topic.name not in brokers.metadata.topics for topic in TOPICS):
+        return looks
+    looks |= {
         "policy": partial(policy, cluster),
         "shards": partial(shards, cluster),
         doctor_snapshots.CHECK: partial(doctor_snapshots.snapshots, settings, cluster),
@@ -171,7 +176,7 @@ def topics(admin: AdminClient, brokers: Brokers, settings: Settings) -> list[Fin
     findings = compare(found, settings)
     if all(not row.partitions for row in found.values()):
         return [Finding("topics", "fail", f"none exists under the prefix {settings.prefix!r}",
-                     "run `refrain topics create`, or set REFRAIN_PREFIX")]  # fmt: skip
+                     "run `refrain topics create`, or set REFRAIN_PREFIX; then look again")]  # fmt: skip
     rows = [Finding("topics", "fail" if f.serious else "warn", f"{f.topic}: {f.problem}", f.remedy) for f in findings]
     if rows:
         return rows

@@ -45,7 +45,8 @@ def upstream(
     if chosen.connector == "simulated":
         return [Finding(CHECK, "ok", "the simulated model, which is none: upstream.connector is simulated")]
     if chosen.base_url is None:
-        return [Finding(CHECK, "ok", "not called: upstream.base_url is not set, so a connector of your own answers")]
+        seen = "not called: no upstream.base_url is set here, so a simulated model answers or a connector of your own"
+        return [Finding(CHECK, "ok", seen)]
     return asyncio.run(_call(settings, used, transport))
 
 

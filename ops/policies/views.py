@@ -121,6 +121,8 @@ def history(
             ("version", "when", "who", "why", "what changed"),
             [(each.version, stamp(each.at_ms), each.who, each.why, brief(lines)) for each, lines in rows],
         )
+    if not rows and not found.begins:
+        output.hint("no policy was ever in force: `refrain policies apply FILE` puts one there")
     if found.begins:
         output.hint(f"`control` begins at offset {found.begins}: what was in force before is not kept any more")
 

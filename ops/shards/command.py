@@ -113,7 +113,8 @@ def _cells(row: ShardRow) -> tuple[object, ...]:
     owner = row.owner or "nobody"
     position = "" if row.position is None else row.position
     if row.stopped is None:
-        return row.partition, owner, position, journal, "works" if row.owner else "no worker", ""
+        idle = "" if row.owner else "start `refrain run lookup`"
+        return row.partition, owner, position, journal, "works" if row.owner else "no worker", idle
     state = f"stopped at {row.stopped.position}: {row.stopped.reason.value}"
     if row.stopped.offset != row.stopped.position:
         state += f" (offset {row.stopped.offset})"

@@ -7,6 +7,7 @@ from refrain.streams.errors import (
     FileUnreadable,
     FileUnwritable,
     JournalUnreadable,
+    ModelUnavailable,
     RefrainError,
     ShardBroken,
     StoreDamaged,
@@ -22,7 +23,7 @@ USAGE = 2
 UNAVAILABLE = 69
 """No broker answers (EX_UNAVAILABLE)."""
 TRY_AGAIN = 75
-"""The broker or another worker got in the way: start it again (EX_TEMPFAIL)."""
+"""The broker, an embeddings endpoint or another worker got in the way: start it again (EX_TEMPFAIL)."""
 WRONG_SETUP = 78
 """Settings, topics, model or policy are not as needed: starting again does not help (EX_CONFIG)."""
 
@@ -34,7 +35,7 @@ TABLE: tuple[tuple[int, str], ...] = (
     (FAILED, "the answer is no: a check failed, a question got no answer, a command was refused"),
     (USAGE, "the command line is wrong, or names a file that cannot be read or written"),
     (UNAVAILABLE, "no broker answers"),
-    (TRY_AGAIN, "the broker or another worker got in the way: try again"),
+    (TRY_AGAIN, "the broker, an embeddings endpoint or another worker got in the way: try again"),
     (WRONG_SETUP, "settings, topics, model or policy are not as needed"),
 )
 
@@ -47,6 +48,6 @@ def code_of(error: RefrainError) -> int:
         return WRONG_SETUP
     if isinstance(error, Unreachable):
         return UNAVAILABLE
-    if isinstance(error, ClusterFailed | StoreDamaged | ShardBroken):
+    if isinstance(error, ClusterFailed | ModelUnavailable | StoreDamaged | ShardBroken):
         return TRY_AGAIN
     return FAILED

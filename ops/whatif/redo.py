@@ -20,11 +20,12 @@ from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.schemas.responses import Outcome
 from refrain.streams.classify.dependence.asker import named
 from refrain.streams.classify.framing import FramedQuestion
-from refrain.streams.classify.identity import Identity, Question, identify, question_of
-from refrain.streams.classify.routing import CategoryMatch, CategoryTerms, Embed, Router, RoutingInput
+from refrain.streams.classify.identity import Identity, identify
+from refrain.streams.classify.routing import CategoryMatch, CategoryTerms, Embed, Router, RoutingInput, learned_router
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.messaging.privacy import is_uncacheable
+from refrain.streams.messaging.questions import Question, question_of
 from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.vectors import Ints, decode
 
@@ -115,7 +116,9 @@ class Redo:
     def _made(self, meaning: Meaning | None) -> Router:
         embed, identity = (_nothing, "-") if meaning is None else (meaning.embed, meaning.embedder)
         trained = None if meaning is None else meaning.trained
-        return Router(PolicyInForce(version=0, who="whatif", at_ms=0, policy=self._policy), embed, identity, trained)
+        return learned_router(
+            PolicyInForce(version=0, who="whatif", at_ms=0, policy=self._policy), embed, identity, trained
+        )
 
     def _match(self, asked: Asked) -> CategoryMatch:
         if self._alike.get(asked.seen.policy_version, False):

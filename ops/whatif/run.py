@@ -190,7 +190,8 @@ def _told(recording: Recording, survey: Survey, alternatives: list[Alternative],
     passed = sum(survey.passed.values())
     if passed:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(survey.passed.items()))
-        out.append(f"{passed} requests went past the cache without their text in the journal ({reasons}): they stay so")
+        what = output.counted(passed, "request")
+        out.append(f"{what} went past the cache without text in the journal ({reasons}): as it was, in each column")
     for each, tally in zip(alternatives, tallies, strict=True):
         out += [f"{each.name}: {said}" for said in _told_of(each, tally, survey)]
     if not any(tally.whole().asked for tally in tallies):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
 
 from refrain.streams.classify.pace import Pace
 from refrain.streams.classify.pending import PendingRequest, Taken, category_of, texts_of
 from refrain.streams.classify.text_sides import TextSides
 from refrain.streams.errors import ModelUnavailable
 from refrain.streams.models.embedding_cache import Embedded, EmbeddingCache
+
+T = TypeVar("T")
 
 MODEL_PAUSE_S = 5.0
 """How long a model that did not answer is not asked again: each try may take long, and everybody waits for it."""
@@ -32,21 +35,28 @@ class BatchVectors:
         """The vectors of the texts. While the model is away, only of those not `new`; the others pass by the cache."""
         if not new:
             return taken, self._embedded(taken)
-        if self._clock() >= self._model_asked_again_s:
-            was_away = self._model_asked_again_s > NEVER_AWAY
-            try:
-                embedded = self._embedded(taken)
-            except ModelUnavailable as away:
-                self._model_asked_again_s = self._clock() + MODEL_PAUSE_S
-                if not was_away:
-                    logger.warning("questions whose vectors are not remembered pass by the cache: %s", away)
-            else:
-                self._model_asked_again_s = NEVER_AWAY
-                if was_away:
-                    logger.info("the embedding model answers again")
-                return taken, embedded
+        embedded = self.unless_away(lambda: self._embedded(taken))
+        if embedded is not None:
+            return taken, embedded
         without = [self._without(item, new) if isinstance(item, PendingRequest) else item for item in taken]
         return without, self._embedded(without)
+
+    def unless_away(self, ask: Callable[[], T]) -> T | None:
+        """What the model gives; None while it is away, and for a while after it did not answer it is not asked."""
+        if self._clock() < self._model_asked_again_s:
+            return None
+        was_away = self._model_asked_again_s > NEVER_AWAY
+        try:
+            found = ask()
+        except ModelUnavailable as away:
+            self._model_asked_again_s = self._clock() + MODEL_PAUSE_S
+            if not was_away:
+                logger.warning("questions whose vectors are not remembered pass by the cache: %s", away)
+            return None
+        self._model_asked_again_s = NEVER_AWAY
+        if was_away:
+            logger.info("the embedding model answers again")
+        return found
 
     def spare(self, taken: list[Taken]) -> tuple[list[Taken], set[str]]:
         """The requests, late ones without a vector where their text is new; and the new texts that are left."""

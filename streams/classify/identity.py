@@ -21,6 +21,7 @@ from refrain.streams.classify.exact_form import exact_form
 from refrain.streams.classify.framing import FramedQuestion
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.linear_pattern import LinearPattern, linear_or_none
+from refrain.streams.messaging.questions import Question, check_length, question_of
 
 Body = Mapping[str, Any]
 
@@ -28,7 +29,6 @@ NOT_CONTEXT = frozenset({"stream", "stream_options", "store", "service_tier", "c
 """Fields of a body that say how an answer is made, sent or kept, and cannot change it. Ids are the policy's to leave
 out (`leave_out`)."""
 _TOOLS = frozenset({"tools", "functions"})
-MODEL_CHARS_MAX = 256
 FIELDS_MAX = 64
 """Parts of the context that get a digest of their own; more share one, so that a record stays small."""
 FIELD_NAME_CHARS_MAX = 64
@@ -36,16 +36,6 @@ OTHER = "other"
 _BODY = "body."
 _MESSAGES_HEAD = 16
 _MESSAGES_TAIL = 8
-
-
-class Question(NamedTuple):
-    """The question: the text of the last message, and which part of its content holds it."""
-
-    text: str
-    comparable: bool
-    """Whether the text may be compared by meaning; else only an exact match of the whole message serves."""
-    part: int | None = None
-    """The one text part among the parts of the content, None when the content is a string."""
 
 
 class Identity(NamedTuple):
@@ -59,20 +49,6 @@ class Identity(NamedTuple):
     """8 hex digits a part of the context, so that a miss can name the parts that differ."""
     text_digest: str
     """32 hex digits over the question's exact form, or over the last message when it is not comparable."""
-
-
-def question_of(body: Body) -> Question:
-    """The question of a chat-completions body. Raises Refusal(BAD_FIELD) or Refusal(EMPTY_QUESTION)."""
-    last = _messages(body)[-1]
-    content = last.get("content")
-    question = Question(content, comparable=True) if isinstance(content, str) else _question_of_parts(content)
-    if last.get("role") != "user":
-        return question._replace(comparable=False)
-    if question.text.strip():
-        return question
-    if isinstance(content, list) and any(part.get("type") != "text" for part in content):
-        return question._replace(comparable=False)
-    raise Refusal(RefusalCode.EMPTY_QUESTION, "the last message has no text: ask something")
 
 
 def identify(
@@ -109,15 +85,6 @@ def identify(
         # Else one whose wording hides it would get an answer that is kept for a short time, for a long one.
         parts["volatile"] = b""
     return Identity(asked.text, asked.comparable, _digest_of_parts(parts), _field_digests(parts), digest)
-
-
-def check_length(question: Question, chars_max: int) -> None:
-    """Check the length of a question. Raises Refusal(QUESTION_TOO_LONG)."""
-    if len(question.text) > chars_max:
-        raise Refusal(
-            RefusalCode.QUESTION_TOO_LONG,
-            f"the question has {len(question.text)} characters, {chars_max} are taken: shorten it",
-        )
 
 
 def _context(
@@ -187,32 +154,6 @@ def _field_name(name: str, parts: Mapping[str, bytes]) -> str:
     return name if bare in parts or bare == OTHER else bare
 
 
-def _messages(body: Body) -> list[dict[str, Any]]:
-    model = body.get("model")
-    if not isinstance(model, str) or not 0 < len(model) <= MODEL_CHARS_MAX:
-        raise _bad(f"body.model must be a text of 1 to {MODEL_CHARS_MAX} characters")
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise _bad("body.messages must be a list of objects")
-    if not messages:
-        raise Refusal(RefusalCode.EMPTY_QUESTION, "body.messages is empty: ask something")
-    return messages
-
-
-def _question_of_parts(content: Any) -> Question:
-    if content is None:
-        return Question("", comparable=False)
-    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
-        raise _bad("the content of the last message must be a text or a list of parts")
-    at = [number for number, part in enumerate(content) if part.get("type") == "text"]
-    texts = [content[number].get("text") for number in at]
-    if not all(isinstance(text, str) for text in texts):
-        raise _bad("a text part of the last message has no text")
-    if len(at) == 1:
-        return Question(texts[0], comparable=True, part=at[0])
-    return Question("\n".join(texts), comparable=False)
-
-
 def _with_hole(message: Mapping[str, Any], part: int | None) -> bytes:
     # No canonical JSON begins like these, so no message can spell the hole.
     if part is None or isinstance(message["content"], str):
@@ -274,7 +215,3 @@ def _utf8(text: str) -> bytes:
 
 def _digest(data: bytes, size: int) -> str:
     return hashlib.blake2b(data, digest_size=size).hexdigest()
-
-
-def _bad(text: str) -> Refusal:
-    return Refusal(RefusalCode.BAD_FIELD, text)

@@ -9,10 +9,10 @@ from refrain.schemas.base import Reply
 from refrain.schemas.policy import CategoryPolicy
 from refrain.schemas.requests import Request
 from refrain.streams.classify.framing import FramedQuestion
-from refrain.streams.classify.identity import Question
 from refrain.streams.classify.routing import CategoryMatch
 from refrain.streams.classify.text_sides import Wanted
 from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.questions import Question
 from refrain.streams.vectors import Ints
 
 

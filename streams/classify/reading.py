@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from refrain.streams.classify.identity import check_length, question_of
-from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.pending import PendingRequest
 from refrain.streams.classify.rejection import check_carried
 from refrain.streams.classify.reply_topic import ReplyTopics
 from refrain.streams.classify.tenants import Tenants, returned
 from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.parsing import parse, request_of
 from refrain.streams.messaging.progress import check_progress
+from refrain.streams.messaging.questions import check_length, question_of
 from refrain.streams.messaging.responses import reply_of
 from refrain.streams.messaging.warnings import warned, warnings_of
 from refrain.streams.settings import Classify

@@ -74,18 +74,17 @@ class _Rule(NamedTuple):
 
 
 class Router:
-    """Routes by one policy: its patterns are compiled, its examples embedded in one call.
+    """Routes by one policy: its patterns are compiled. Its examples are learned by `learn`.
+
+    Until then every question that only its meaning can route is one of which nothing is known.
 
     An expression that cannot be matched in linear time, of a policy that was set by an older version, errs on the safe
     side: every question meets it in a rule into a `never` category, and none in another.
 
-    `embed` gives vectors of record and is called only when the policy has examples. The `trained` classifier
-    takes the place of the examples, but for those of `never` categories.
+    The `trained` classifier takes the place of the examples, but for those of `never` categories.
     """
 
-    def __init__(
-        self, in_force: PolicyInForce, embed: Embed, embedder: str, trained: CategoryClassifier | None = None
-    ) -> None:
+    def __init__(self, in_force: PolicyInForce, embedder: str, trained: CategoryClassifier | None = None) -> None:
         policy = self.policy = in_force.policy
         self.version = in_force.version
         for flaw in pattern_flaws(policy):
@@ -97,17 +96,31 @@ class Router:
         self._never = [rule for rule in rules if is_uncacheable(policy, rule.category)]
         self._others = [rule for rule in rules if rule.taken and not is_uncacheable(policy, rule.category)]
         self._terms = {name: CategoryTerms(of, _seen_terms(self.version, of)) for name, of in policy.categories.items()}
-        self._examples = Examples(policy, embed)
+        self._examples = Examples(policy)
         self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
         self._trained = trained
         self._by_training = "" if trained is None else f"trained:{trained.version}@v{self.version}"
         learned = () if trained is None else trained.names
         self.has_never = has_uncacheable(policy)
         """Whether the policy has a `never` category at all."""
-        self.never_by_meaning = self._examples.never or any(is_uncacheable(policy, name) for name in learned)
-        """Whether there is one that only the meaning of a question tells."""
+        self._never_by_training = any(is_uncacheable(policy, name) for name in learned)
         self._never_names = _names_of(self._never, policy)
         self._never_by_default = any(rule.when.tenant == DEFAULT_TENANT for rule in self._never)
+
+    @property
+    def never_by_meaning(self) -> bool:
+        """Whether there is a `never` category that only the meaning of a question tells."""
+        return self._examples.never or self._never_by_training
+
+    @property
+    def awaits_examples(self) -> bool:
+        """Whether the policy has examples that are not learned."""
+        return self._examples.awaited
+
+    def learn(self, embed: Embed) -> bool:
+        """Learn the examples by their vectors of record, in one call; true when it is done. Raises ModelUnavailable."""
+        self._examples.learn(embed)
+        return True
 
     def match(self, request: RoutingInput) -> CategoryMatch | None:
         """Match by rule or by the category that the client names; None when only the question's meaning can tell."""
@@ -130,7 +143,7 @@ class Router:
         Without a vector nothing can tell; where a `never` category might have matched, the question bypasses the cache.
         """
         by = self._by_example if self._trained is None else self._by_training
-        if vector is None:
+        if vector is None or self._examples.awaited:
             return (
                 CategoryMatch(UNCATEGORISED, by, None) if self.never_by_meaning else self._match_of(UNCATEGORISED, by)
             )
@@ -171,23 +184,45 @@ class Router:
         return CategoryMatch(category, classifier, self._terms.get(category))
 
 
+def learned_router(
+    in_force: PolicyInForce, embed: Embed, embedder: str, trained: CategoryClassifier | None = None
+) -> Router:
+    """A router that has learned its examples. Raises ModelUnavailable."""
+    router = Router(in_force, embedder, trained)
+    router.learn(embed)
+    return router
+
+
 class Examples:
     """The examples of a policy as vectors of record. Ties go to `never` categories, then to the earlier example."""
 
-    def __init__(self, policy: Policy, embed: Embed) -> None:
+    never: bool
+    """Whether one is of a `never` category, as far as is known."""
+
+    def __init__(self, policy: Policy) -> None:
         by_never = sorted(policy.categories, key=lambda name: not is_uncacheable(policy, name))
-        named = [(name, text) for name in by_never for text in policy.categories[name].examples]
-        vectors = embed([text for _, text in named]) if named else []
-        kept = [(name, vector) for (name, _), vector in zip(named, vectors, strict=True) if vector is not None]
+        self._named = [(name, text) for name in by_never for text in policy.categories[name].examples]
+        self._categories: list[str] = []
+        self._of_never = frozenset(name for name in by_never if is_uncacheable(policy, name))
+        self.awaited = bool(self._named)
+        """Whether there are examples that are not learned."""
+        self.never = any(name in self._of_never for name, _ in self._named)
+
+    def learn(self, embed: Embed) -> None:
+        """Learn the examples by what `embed` gives. Raises what it raises."""
+        vectors = embed([text for _, text in self._named]) if self._named else []
+        kept = [(name, vector) for (name, _), vector in zip(self._named, vectors, strict=True) if vector is not None]
         self._categories = [name for name, _ in kept]
         self._norms = [squared_norm(vector) for _, vector in kept]
         # Sums of products of 16-bit integers are exact in float64, in any order and on any machine.
         self._rows: npt.NDArray[np.float64] = np.array([vector for _, vector in kept], dtype=np.float64)
         self._lengths = np.sqrt(np.array(self._norms, dtype=np.float64))
-        self.never = any(is_uncacheable(policy, name) for name in self._categories)
+        self.never = any(name in self._of_never for name in self._categories)
+        self.awaited = False
 
     def __len__(self) -> int:
-        return len(self._categories)
+        """How many there are, those that are not learned too."""
+        return len(self._named) if self.awaited else len(self._categories)
 
     def nearest(self, vector: Ints, similarity_min: float) -> str | None:
         """The category of the most similar example, None when it is less similar than `similarity_min`."""

@@ -13,7 +13,6 @@ from refrain.streams.classify.asking import Asking
 from refrain.streams.classify.attempts import JOURNAL, Attempts, Passage
 from refrain.streams.classify.batch_vectors import BatchVectors
 from refrain.streams.classify.framing import frame
-from refrain.streams.classify.identity import Question
 from refrain.streams.classify.origins import Incarnations, Origins
 from refrain.streams.classify.pace import Pace, PaceMetrics
 from refrain.streams.classify.passing_by import PassingBy, early_reason
@@ -29,6 +28,7 @@ from refrain.streams.classify.text_sides import Sides, TextSides
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.privacy import has_uncacheable
+from refrain.streams.messaging.questions import Question
 from refrain.streams.messaging.shards import check_kept, journal_made_anew
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier
@@ -132,6 +132,7 @@ class ClassifyStep(Step):
 
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
+            self._learn_examples()
             return
         check_kept(policy, self._incarnations.journal, self._incarnations.shards)
         self._check_journal(policy)
@@ -140,9 +141,15 @@ class ClassifyStep(Step):
             self._embedding_cache.clear()
             self._text_sides.clear()
         self._text_sides.follow(None if policy is None else policy.policy)
-        embed, identity = self._embedding_cache.vectors, self._embedder.identity
-        self._router = None if policy is None else Router(policy, embed, identity, self._trained)
+        self._router = None if policy is None else Router(policy, self._embedder.identity, self._trained)
         self._in_force = policy
+        self._learn_examples()
+
+    def _learn_examples(self) -> None:
+        """Have the examples of the policy embedded, unless they are; while the model is away, later."""
+        router = self._router
+        if router is not None and router.awaits_examples:
+            self._vectors.unless_away(lambda: router.learn(self._embedding_cache.vectors))
 
     def _check_journal(self, policy: PolicyInForce | None) -> None:
         """Check that a policy which comes into force was given to this journal, as far as it tells.

@@ -7,6 +7,7 @@ Per partition of `requests` the journal gets records in the order of the request
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from refrain.schemas.topics import JOURNAL_BYTES_MAX
@@ -20,6 +21,7 @@ from refrain.streams.classify.reply_topic import ReplyTopics, needs_key, partiti
 from refrain.streams.classify.same_topic import SameTopic
 from refrain.streams.classify.step import ClassifyStep
 from refrain.streams.classify.tenants import tenants_of
+from refrain.streams.errors import ModelUnavailable
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.kafka.targets import Targets
 from refrain.streams.messaging.key_file import route_signer
@@ -37,6 +39,8 @@ from refrain.streams.runtime.policy_session import PolicySession, policy_session
 from refrain.streams.runtime.stateless import run_stateless
 from refrain.streams.runtime.together import Loop, run_together
 from refrain.streams.runtime.topic_check import require_room, require_topics
+
+logger = logging.getLogger(__name__)
 
 SOURCE = "requests"
 """The request topic of the table; `classify.topic` and `classify.topics` may name tenants' in its place."""
@@ -71,8 +75,11 @@ class _Entrance:
         self._model = embedder or load_embedder(settings.embedding, settings.state_dir / "models")
         path = settings.classify.categories
         self._trained = None if path is None else load_category_classifier(path, self._model.identity)
-        # The first call of a model is slow; nobody should wait for it.
-        self._model.embed(["What is ready now?"])
+        try:
+            # The first call of a model is slow; nobody should wait for it.
+            self._model.embed(["What is ready now?"])
+        except ModelUnavailable as away:
+            logger.warning("the model is asked again with the first questions: %s", away)
         self._embedding_metrics = EmbeddingMetrics(context.metrics, local_threads_of(settings.embedding))
         self._progress_partitions = self._cluster.partitions(PROGRESS)
         self._pace = PaceMetrics(context.metrics)

@@ -15,19 +15,23 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from refrain.schemas.responses import Problem
 from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.edge.access import Access
-from refrain.streams.edge.body import TAKEN, Room, chat_body, plain, read_body, text_chars, too_large
+from refrain.streams.edge.body import TAKEN, Room, chat_body, plain, read_body, too_large
 from refrain.streams.edge.chat import AnyResponse, Chat, asked_of, large_of
 from refrain.streams.edge.connection import HEAD_BYTES_MAX
 from refrain.streams.edge.http import Streamed, until_gone
 from refrain.streams.edge.metrics import EdgeMetrics
-from refrain.streams.edge.problems import HttpProblem, headers_too_large, overloaded
+from refrain.streams.edge.origin_form import OriginForm
+from refrain.streams.edge.problems import UNFIT, HttpProblem, headers_too_large, overloaded, problem_of
 from refrain.streams.edge.request_ids import RequestIds, request_id_of
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
-from refrain.streams.edge.wishes import wishes_of
-from refrain.streams.errors import RefusalCode
+from refrain.streams.edge.wishes import told, wishes_of
+from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Headers
+from refrain.streams.messaging.parsing import check_depth
+from refrain.streams.messaging.questions import check_length, question_of
 from refrain.streams.runtime.barrier import unforeseen
 from refrain.streams.settings import Settings
 from refrain.streams.traces.interface import OFF, Span, Traces
@@ -58,7 +62,7 @@ class Endpoint:
         traces: Traces = OFF,
     ) -> None:
         self._settings = settings.edge
-        self._question_chars_max = settings.classify.question_chars_max
+        self._classify = settings.classify
         self._traces = traces
         self._simulated = settings.upstream.connector == "simulated"
         self._chat = Chat(client, upstream, settings.edge, metrics, traces)
@@ -81,7 +85,7 @@ class Endpoint:
                 Route("/readyz", self._readyz),
             ],
             exception_handlers={404: _unknown, 405: _unknown},
-            middleware=[Middleware(RequestIds)],
+            middleware=[Middleware(OriginForm), Middleware(RequestIds)],
         )
         # A client that is sent elsewhere may come without its body.
         app.router.redirect_slashes = False
@@ -96,14 +100,26 @@ class Endpoint:
         if len(data) <= self._settings.body_bytes_max:
             id_, body = request_id_of(request.scope), chat_body(data)
             asked = asked_of(request, data, body, tenant, wishes, self._settings, id_)
-            if may_pass and text_chars(body) > self._question_chars_max:
-                # The cache would say so, and keep it among its dead letters.
-                asked = asked._replace(request=None, unfit=RefusalCode.QUESTION_TOO_LONG.value)
+            refusal = self._refusal(data, body)
+            if refusal is not None and not (may_pass and refusal.code.value in UNFIT):
+                raise problem_of(Problem(code=refusal.code.value, message=refusal.text), told("error", None))
+            if refusal is not None:
+                asked = asked._replace(request=None, unfit=refusal.code.value)
         elif may_pass:
             asked = large_of(request, data, wishes, self._settings)
         else:
             raise too_large(self._settings.body_bytes_max)
         return await self._chat.answer(asked._replace(span=request.scope.get(SPAN)))
+
+    def _refusal(self, data: bytes, body: dict[str, Any]) -> Refusal | None:
+        """Why the cache takes no such question, None where it does: it would say so, and keep it as a dead letter."""
+        try:
+            # In the request of the cache it stands one level deeper.
+            check_depth(data, self._classify.depth_max - 1)
+            check_length(question_of(body), self._classify.question_chars_max)
+        except Refusal as refusal:
+            return refusal
+        return None
 
     async def _models(self, request: Request) -> AnyResponse:
         if self._simulated:

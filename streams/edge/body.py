@@ -100,16 +100,6 @@ def chat_body(data: bytes) -> dict[str, Any]:
     return body
 
 
-def text_chars(body: dict[str, Any]) -> int:
-    """Characters of the text of the last message: what the cache compares."""
-    content = body["messages"][-1].get("content")
-    if isinstance(content, str):
-        return len(content)
-    parts = content if isinstance(content, list) else ()
-    texts = (part.get("text") for part in parts if isinstance(part, dict))
-    return sum(len(text) for text in texts if isinstance(text, str))
-
-
 def too_large(bytes_max: int, *, close: bool = False) -> HttpProblem:
     """The error of a body beyond the bound. With `close` the client is not heard any longer, and may hear a reset."""
     text = f"the body is larger than {bytes_max} bytes: shorten it"
@@ -121,4 +111,4 @@ def _place(wrong: ValueError) -> str:
     return f"see {place}" if place.startswith("line ") else "mend it"
 
 
-__all__ = ["ClientDisconnect", "Room", "chat_body", "plain", "read_body", "text_chars", "too_large"]
+__all__ = ["ClientDisconnect", "Room", "chat_body", "plain", "read_body", "too_large"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from starlette.responses import JSONResponse
 
 from refrain.schemas.responses import Problem
 from refrain.streams.errors import RefusalCode
+from refrain.streams.messaging.model_errors import server_answer_in
 
 OPENED = frozenset({"fold_failed", "internal", "shard_recovered", "answer_withheld", "not_sent", "bad_reply_to",
                     "closed", "not_read", "no_response"})  # fmt: skip
@@ -25,7 +25,6 @@ UNAVAILABLE = 503
 """The status of every other code: the same request may succeed in a moment."""
 MODELS_OWN = frozenset({400, 404, 413, 422, 429})
 """Statuses of a model's server that are its answer to the client; others are between it and Refrain."""
-_SERVER_SAID = re.compile(r"the server answered (\d{3})\b")
 
 
 class HttpProblem(Exception):
@@ -66,10 +65,11 @@ class HttpProblem(Exception):
 def problem_of(problem: Problem, headers: Mapping[str, str]) -> HttpProblem:
     """The HTTP error of an error of Refrain, with these headers."""
     status = STATUS.get(problem.code, UNAVAILABLE)
-    said = _SERVER_SAID.match(problem.message) if problem.code == RefusalCode.UPSTREAM.value else None
-    if said is not None and int(said[1]) in MODELS_OWN:
-        status = int(said[1])
-    more = {"retry-after": "1"} if status in (429, UNAVAILABLE) else {"x-should-retry": "false"}
+    said = server_answer_in(problem.message) if problem.code == RefusalCode.UPSTREAM.value else None
+    if said is not None and said.status in MODELS_OWN:
+        status = said.status
+    pause_s = 1 if said is None else max(1, said.pause_s)
+    more = {"retry-after": str(pause_s)} if status in (429, UNAVAILABLE) else {"x-should-retry": "false"}
     return HttpProblem(status, problem.code, problem.message, headers={**headers, **more})
 
 

@@ -25,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from refrain.streams.errors import ClusterFailed, Forbidden, Unanswered, WrongSetup
+from refrain.streams.errors import ClusterFailed, Forbidden, LoginRefused, Unanswered, WrongSetup
 from refrain.streams.kafka.complaints import Complaints
 from refrain.streams.kafka.config import (
     ADMIN_TIMEOUT_S,
@@ -60,7 +60,8 @@ class KafkaCluster:
     """A Kafka cluster, as the settings name it: every topic, group and transactional id begins with their prefix.
 
     Consumers and producers wait as `outages` says: a worker's for ever, a command's for `PATIENCE_S`. Questions are
-    asked once and raise Unanswered (see `PatientCluster`).
+    asked once and raise Unanswered (see `PatientCluster`); a login that is refused before it was ever taken is a wrong
+    setup.
     """
 
     def __init__(self, settings: Settings, outages: Outages | None = None) -> None:
@@ -71,6 +72,7 @@ class KafkaCluster:
         self._admin = AdminClient({**self._base, "log_level": 0})
         self._asking: ConfluentConsumer | None = None
         self._complaints = Complaints()
+        self._has_answered = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -190,6 +192,7 @@ class KafkaCluster:
             found = self._asker().list_topics(name, ANSWER_TIMEOUT_S).topics[name]
         except KafkaException as problem:
             raise self._failed(problem.args[0], topic, "asking for the partitions of") from problem
+        self._has_answered = True
         if found.error is not None:
             raise self._failed(found.error, topic, "asking for the partitions of")
         return len(found.partitions)
@@ -288,7 +291,10 @@ class KafkaCluster:
         what = f"{doing} topic {name} at {self._settings.kafka}"
         failed = denied or failure_of(error, what)
         why = self._why() if error.code() in SILENT_CODES else None
-        return failed if why is None else Unanswered(f"{what}: {why}")
+        if why is None:
+            return failed
+        never_in = self._complaints.login_refused and not self._has_answered
+        return (LoginRefused if never_in else Unanswered)(f"{what}: {why}")
 
     def _why(self) -> str | None:
         """Why nobody answers, as far as the client that asks was told."""

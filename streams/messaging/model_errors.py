@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -37,6 +38,10 @@ TRANSIENT = frozenset(
 )
 """Codes in words that say the same as 429 and 5xx. `insufficient_quota` is none of them: trying again pays nothing."""
 _CODE = re.compile(r"[a-z0-9_.-]{1,64}")
+_ANSWERED = re.compile(
+    r"the server answered (\d{3})\b(?: with an error(?: ([a-z0-9_.-]{1,64}))?)?"
+    r"(?:, and asks for a pause of (\d{1,9}) s)?"
+)
 _CREDENTIALS = Credentials()
 _CODE_FIELDS = ("code", "status", "status_code", "type")
 
@@ -74,6 +79,31 @@ def problem_in(body: Mapping[str, Any]) -> Problem | None:
         code=RefusalCode.UPSTREAM.value,
         message=f"the model gave an error{named} in place of an answer: ask again later",
     )
+
+
+def server_answered(status: int, error: ModelError | None = None, *, pause_s: float = 0) -> str:
+    """How a problem begins that tells of a server's status, of an error in its body, and of the pause it asks for."""
+    named = "" if error is None else " ".join([" with an error", *error.codes[:1]])
+    pause = f", and asks for a pause of {math.ceil(pause_s)} s" if pause_s > 0 else ""
+    return f"the server answered {status}{named}{pause}"
+
+
+class ServerAnswered(NamedTuple):
+    """What a problem tells of a server."""
+
+    status: int
+    """That of the error in its body, where one is there and has one."""
+    pause_s: int
+    """The pause that it asks for, 0 for none."""
+
+
+def server_answer_in(message: str) -> ServerAnswered | None:
+    """What the message of a problem tells of a server, None for a problem of another kind."""
+    found = _ANSWERED.match(message)
+    if found is None:
+        return None
+    status, code, pause = found.groups()
+    return ServerAnswered(int(code if code and is_status(code) else status), int(pause or 0))
 
 
 def is_transient_status(status: int) -> bool:

@@ -13,9 +13,11 @@ import numpy as np
 from pydantic_core import from_json, to_json
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from refrain.streams import time_of_day
 from refrain.streams.errors import ModelUnavailable, WrongSetup
 from refrain.streams.models.hashing_embedder import signs_and_marks
 from refrain.streams.models.token_window import TokenWindow
+from refrain.streams.retry_after import pause_s
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
 
@@ -32,7 +34,9 @@ _PIECE = re.compile(r"[A-Za-z0-9]{1,4}|[^\sA-Za-z0-9]")
 class HttpEmbedder:
     """An embedder behind HTTP. It has no token vectors, and knows its model's window by an estimate.
 
-    Each request is tried again on 429, 5xx and broken connections. `transport` and `sleep` (seconds) are for tests.
+    Each request is tried again on 429, 5xx and broken connections. One that has answered as the settings say and then
+    answers otherwise (a key that was changed, a page of a gateway) is away, and not set up wrongly. `transport` and
+    `sleep` (seconds) are for tests.
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class HttpEmbedder:
         self.dim = settings.dimensions
         self._settings = settings
         self._url, self._is_tei = _endpoint(settings.url)
+        self._name = f"the embeddings endpoint at {_shown(self._url)}"
+        self._has_answered = False
         self._sleep = sleep
         self._window = TokenWindow(EstimatingTokenizer(), settings.window_tokens)
         # At INFO it writes a line a call, with the URL.
@@ -91,7 +97,13 @@ class HttpEmbedder:
 
     def _embed(self, texts: list[str]) -> Floats:
         try:
-            return self._vectors(self._asked(texts), len(texts))
+            vectors = self._vectors(self._asked(texts), len(texts))
+            self._has_answered = True
+            return vectors
+        except WrongSetup as wrong:
+            if self._has_answered:
+                raise ModelUnavailable(str(wrong)) from wrong
+            raise
         except _TextsRefused as refused:
             if len(texts) > 1:
                 return np.concatenate([self._embed([text]) for text in texts])
@@ -110,7 +122,7 @@ class HttpEmbedder:
         try:
             return tries(self._try, to_json(self._request(texts)))
         except _Transient as given_up:
-            raise ModelUnavailable(f"the embeddings endpoint {given_up}: is it up? The texts wait for it") from given_up
+            raise ModelUnavailable(f"{self._name} {given_up}: is it up?") from given_up
 
     def _request(self, texts: list[str]) -> dict[str, Any]:
         return {"inputs": texts, "truncate": True} if self._is_tei else {"model": self._settings.model, "input": texts}
@@ -118,30 +130,44 @@ class HttpEmbedder:
     def _try(self, content: bytes) -> Any:
         try:
             with self._client.stream("POST", self._url, content=content) as response:
-                data = _read_bounded(response)
+                data = self._read_bounded(response)
         except (httpx.TransportError, httpx.DecodingError) as problem:
             raise _Transient(f"cannot be reached ({type(problem).__name__})") from problem
         status = response.status_code
         if response.is_success:
-            return _json(data)
+            return self._json(data)
         if status in (408, 429) or status >= 500:
-            raise _Transient(f"answers {status}", _retry_after_s(response))
+            raise _Transient(f"answers {status}", pause_s(response.headers, time_of_day.now_ms()))
         if status in _REFUSED_TEXTS:
             raise _TextsRefused(status)
-        raise WrongSetup(f"the embeddings endpoint answers {status}: check embedding.url, model and api_key")
+        raise WrongSetup(f"{self._name} answers {status}: check embedding.url, model and api_key")
 
     def _vectors(self, answer: Any, count: int) -> Floats:
         """The vectors in an answer, in the order of the texts."""
         try:
             rows = np.asarray(answer if self._is_tei else _in_order(answer["data"]), dtype=np.float32)
         except (KeyError, TypeError, ValueError) as wrong:
-            raise WrongSetup("the embeddings endpoint answers with something else: check embedding.url") from wrong
+            raise WrongSetup(f"{self._name} answers with something else: check embedding.url") from wrong
         if rows.shape != (count, self.dim):
             raise WrongSetup(
-                f"the embeddings endpoint gives numbers of shape {rows.shape} for {count} texts, expected"
+                f"{self._name} gives numbers of shape {rows.shape} for {count} texts, expected"
                 f" {(count, self.dim)}: check embedding.dimensions and embedding.model"
             )
         return rows
+
+    def _read_bounded(self, response: httpx.Response) -> bytes:
+        data = bytearray()
+        for chunk in response.iter_bytes():
+            data += chunk
+            if len(data) > RESPONSE_BYTES_MAX:
+                raise WrongSetup(f"{self._name} answers with more than any vectors take: check embedding.url")
+        return bytes(data)
+
+    def _json(self, data: bytes) -> Any:
+        try:
+            return from_json(data)
+        except ValueError as wrong:
+            raise WrongSetup(f"{self._name} answers with no JSON: check embedding.url") from wrong
 
     def _wait(self, state: RetryCallState) -> float:
         backoff = wait_random_exponential(multiplier=self._settings.backoff_ms / 1_000, max=BACKOFF_MAX_S)(state)
@@ -193,27 +219,16 @@ def _endpoint(text: str | None) -> tuple[httpx.URL, bool]:
     return url, is_tei
 
 
+def _shown(url: httpx.URL) -> str:
+    """The URL without what may be a secret: whoever stands before its host, and its query."""
+    return str(url.copy_with(userinfo=b"", query=None))
+
+
 def _headers(settings: Embedding) -> dict[str, str]:
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if settings.api_key is not None:
         headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
     return headers
-
-
-def _read_bounded(response: httpx.Response) -> bytes:
-    data = bytearray()
-    for chunk in response.iter_bytes():
-        data += chunk
-        if len(data) > RESPONSE_BYTES_MAX:
-            raise WrongSetup("the embeddings endpoint answers with more than any vectors take: check embedding.url")
-    return bytes(data)
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return from_json(data)
-    except ValueError as wrong:
-        raise WrongSetup("the embeddings endpoint answers with no JSON: check embedding.url") from wrong
 
 
 def _in_order(rows: list[dict[str, Any]]) -> list[list[float]]:
@@ -222,8 +237,3 @@ def _in_order(rows: list[dict[str, Any]]) -> list[list[float]]:
     if sorted(places) != list(range(len(rows))):
         raise ValueError("the indexes are not those of the texts")
     return [rows[at]["embedding"] for at in np.argsort(places)]
-
-
-def _retry_after_s(response: httpx.Response) -> float:
-    text = response.headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from refrain.schemas.topics import needs
-from refrain.streams.errors import Forbidden, WrongSetup
+from refrain.streams.errors import Forbidden, LoginRefused, WrongSetup
 from refrain.streams.kafka.interface import BATCH_OVERHEAD_BYTES, Cluster
 
 KEY_BYTES_MAX = 1_000
@@ -16,13 +16,16 @@ def require_topics(cluster: Cluster, processor: str, in_place: Mapping[str, str]
     """Check the topics that a processor of the table reads, writes or describes, and name all that it lacks.
 
     `in_place` names other topics that it uses in place of some of the table.
-    Raises WrongSetup when topics do not exist; Forbidden, which is one, when all that is wrong is missing ACLs.
+    Raises WrongSetup when topics do not exist; Forbidden, which is one, when all that is wrong is missing ACLs;
+    LoginRefused.
     """
     problems: dict[str, WrongSetup] = {}
     for named in needs(processor):
         topic = (in_place or {}).get(named, named)
         try:
             cluster.partitions(topic)
+        except LoginRefused:
+            raise
         except WrongSetup as problem:
             problems[topic] = problem
     if len(problems) == 1:

@@ -16,7 +16,8 @@ from refrain.schemas.forwards import Forward
 from refrain.streams.addresses import CHAT_PATH
 from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.messaging.credentials import Credentials
-from refrain.streams.messaging.model_errors import error_in, is_transient_status
+from refrain.streams.messaging.model_errors import error_in, is_transient_status, server_answered
+from refrain.streams.retry_after import pause_s
 from refrain.streams.settings import Upstream
 from refrain.streams.traces.interface import context_of_call
 from refrain.streams.upstream.live_answer import BrokenStream, LiveAnswer, Relay, is_stream, tell_nobody
@@ -144,27 +145,31 @@ class HttpModel:
             return failed_answer(
                 RefusalCode.UPSTREAM, f"the server's stream cannot be read: {problem}", "broken stream"
             )
+        asked_pause_s = pause_s(response.headers, self._now_ms())
         if response.is_success:
-            found, transient = self._answer_or_error(response.status_code, data, body)
+            found, transient = self._answer_or_error(response.status_code, data, body, asked_pause_s)
         else:
             if live is not None and response.status_code in NO_STREAM:
                 raise _NotStreamed
-            text = self._with_excerpt(f"the server answered {response.status_code}", _message_in(data), body)
+            head = server_answered(response.status_code, pause_s=asked_pause_s)
+            text = self._with_excerpt(head, _message_in(data), body)
             if _is_elsewhere(response.status_code, data):
                 text = f"{text}: {NOT_THE_ROOT}"
             found = failed_answer(RefusalCode.UPSTREAM, text, f"HTTP {response.status_code}")
             transient = is_transient_status(response.status_code)
         if transient:
-            raise _Retry(found, _retry_after_s(response))
+            raise _Retry(found, asked_pause_s)
         return found
 
-    def _answer_or_error(self, status: int, data: bytes | None, asked: dict[str, Any]) -> tuple[Answer, bool]:
+    def _answer_or_error(
+        self, status: int, data: bytes | None, asked: dict[str, Any], asked_pause_s: float
+    ) -> tuple[Answer, bool]:
         """The answer in a response of success and whether it is an error that another try may mend."""
         answer = _answer(data, self._settings.answer_bytes_max)
         error = None if answer.body is None else error_in(answer.body)
         if error is None:
             return answer, False
-        head = " ".join(["the server answered", str(status), "with an error", *error.codes[:1]])
+        head = server_answered(status, error, pause_s=asked_pause_s)
         text, failure = self._with_excerpt(head, error.message, asked), ", ".join([f"HTTP {status}", *error.codes[:1]])
         return failed_answer(RefusalCode.UPSTREAM, text, failure), error.is_transient
 
@@ -266,12 +271,6 @@ def _texts(value: object) -> Iterator[str]:
 def _texts_of_all(values: Iterable[object]) -> Iterator[str]:
     for value in values:
         yield from _texts(value)
-
-
-def _retry_after_s(response: httpx.Response) -> float:
-    """Retry-After of the response (seconds); a date counts as 0."""
-    text = response.headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0.0
 
 
 def _retry_after_of(state: RetryCallState) -> float:

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from refrain.schemas.policy import CategoryPolicy
 from refrain.streams.classify.framing import Window, frame
 from refrain.streams.classify.identity import NOT_CONTEXT as PRODUCT_NOT_CONTEXT
-from refrain.streams.classify.identity import identify, question_of
-from refrain.streams.classify.parsing import parse, request_of
+from refrain.streams.classify.identity import identify
 from refrain.streams.errors import Refusal
+from refrain.streams.messaging.parsing import parse, request_of
+from refrain.streams.messaging.questions import question_of
 from tests.fuzz.changes import Changed, change
 from tests.fuzz.requests import DATES, IDS, LEFT_OUT, NOT_CONTEXT, Json, request
 from tests.fuzz.spelling import spelled

@@ -9,7 +9,7 @@ import pytest
 from refrain.ops.policies.file import read_policy, write_policy
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import Cacheable, Policy
-from refrain.streams.classify.routing import Router, RoutingInput
+from refrain.streams.classify.routing import RoutingInput, learned_router
 
 FOLDER = Path(__file__).resolve().parents[2] / "infra" / "policies"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -31,7 +31,7 @@ def test_it_is_whole_and_reads_back_as_it_is_written(policy: Policy) -> None:
 
 def test_no_rule_takes_an_example_of_another_category(policy: Policy) -> None:
     in_force = PolicyInForce(version=0, who="me", at_ms=0, policy=policy)
-    router = Router(in_force, lambda texts: [None for _ in texts], "none")
+    router = learned_router(in_force, lambda texts: [None for _ in texts], "none")
     for name, category in policy.categories.items():
         for text in category.examples:
             body = {"messages": [{"role": "user", "content": text}]}

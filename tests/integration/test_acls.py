@@ -52,7 +52,7 @@ from refrain.schemas.topics import (
     reads,
     writes,
 )
-from refrain.streams.errors import Forbidden
+from refrain.streams.errors import Forbidden, LoginRefused
 from refrain.streams.kafka.batches import batches_in
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
@@ -502,6 +502,15 @@ def test_a_processor_of_another_user_says_which_acls_it_lacks(world: World) -> N
     assert isinstance(one.problem, Forbidden)
     assert "refrain topics acls --role verify" in str(one.problem)
     assert "doubts" in str(one.problem)
+
+
+def test_a_processor_whose_login_is_refused_from_the_start_ends_and_says_what_to_set(world: World) -> None:
+    right = world.settings_of("verify")
+    wrong = right.model_copy(update={"connection": {**right.connection, "sasl.password": SecretStr("no")}})
+    one = Running(processor("verify"), wrong)
+    eventually(lambda: one.problem is not None)
+    assert isinstance(one.problem, LoginRefused)
+    assert "`sasl.password` in the block `connection`" in str(one.problem)
 
 
 def test_what_somebody_else_tries_ends_with_the_advice_to_grant_it(world: World) -> None:

@@ -221,6 +221,14 @@ def test_the_doctor_says_when_nobody_answers(settings: Settings) -> None:
     assert "topics" not in {finding.check for finding in findings}
 
 
+def test_the_doctor_says_once_that_there_are_no_topics(settings: Settings) -> None:
+    findings = examine(settings.model_copy(update={"prefix": "of-nobody."}), soon(), call_model=False)
+    [told] = [finding for finding in findings if "of-nobody." in finding.seen + finding.do]
+    assert (told.check, told.state) == ("topics", "fail")
+    assert "refrain topics create" in told.do
+    assert "policy" not in {finding.check for finding in findings}
+
+
 def test_the_end_of_a_transaction_is_no_record_to_lag_behind(settings: Settings) -> None:
     with cluster(settings):
         assert apply() == 0

@@ -11,7 +11,7 @@ from refrain.ops.categories.examples import Example, ExampleFields, digest, read
 from refrain.ops.policies.file import read_policy
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import UNCATEGORISED, Policy
-from refrain.streams.classify.routing import Router
+from refrain.streams.classify.routing import Router, learned_router
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.models.embedder import Embedder
@@ -150,4 +150,6 @@ def _vectors(embedder: Embedder) -> dict[str, Ints]:
 
 def _router(policy: Policy, embedder: Embedder, trained: CategoryClassifier | None) -> Router:
     in_force = PolicyInForce(version=0, who="test", at_ms=0, policy=policy)
-    return Router(in_force, lambda texts: [quantise(row) for row in embedder.embed(texts)], embedder.identity, trained)
+    return learned_router(
+        in_force, lambda texts: [quantise(row) for row in embedder.embed(texts)], embedder.identity, trained
+    )

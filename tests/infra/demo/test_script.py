@@ -13,7 +13,7 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, Policy
 from refrain.streams import guards
 from refrain.streams.adapt.load_window import Smoothed, load_of
-from refrain.streams.classify.routing import Router, RoutingInput
+from refrain.streams.classify.routing import RoutingInput, learned_router
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.loading import load_embedder
@@ -57,7 +57,7 @@ def vectors(embedder: Embedder, demo: Demo) -> dict[str, Ints]:
 def places(embedder: Embedder, demo: Demo, policy: Policy, vectors: dict[str, Ints]) -> dict[ScriptedQuestion, str]:
     """The category that each question is given."""
     in_force = PolicyInForce(version=0, who="test", at_ms=0, policy=policy)
-    router = Router(in_force, lambda texts: [quantise(row) for row in embedder.embed(texts)], embedder.identity)
+    router = learned_router(in_force, lambda texts: [quantise(row) for row in embedder.embed(texts)], embedder.identity)
 
     def place(asked: ScriptedQuestion) -> str:
         body = {"messages": [{"role": "user", "content": asked.question}]}

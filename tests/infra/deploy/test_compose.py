@@ -93,6 +93,7 @@ def test_a_worker_of_a_container_of_its_own_shares_no_state_folder() -> None:
     assert {mount.split(":")[0] for mount in folders} <= set(read(WHOLE)["volumes"])
 
 
+@pytest.mark.parametrize(("name", "runs"), [("refrain", "all"), ("edge", "edge")])
 @pytest.mark.parametrize(
     ("given", "connector"),
     [
@@ -101,15 +102,17 @@ def test_a_worker_of_a_container_of_its_own_shares_no_state_folder() -> None:
         ({"REFRAIN_UPSTREAM__CONNECTOR": "http"}, "http"),
     ],
 )
-def test_a_model_is_simulated_where_none_is_named(given: dict[str, str], connector: str | None, tmp_path: Path) -> None:
-    service = read(WHOLE)["services"]["refrain"]
+def test_a_model_is_simulated_where_none_is_named(
+    given: dict[str, str], connector: str | None, name: str, runs: str, tmp_path: Path
+) -> None:
+    service = read(WHOLE)["services"][name]
     stand_in = tmp_path / "refrain"
     stand_in.write_text('#!/bin/sh\necho "$@" "${REFRAIN_UPSTREAM__CONNECTOR-}"\n')
     stand_in.chmod(0o755)
-    command = [*service["entrypoint"], *(part.replace("$$", "$") for part in service["command"])]
+    command = [part.replace("$$", "$") for part in (*service["entrypoint"], *service["command"])]
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", **given}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=COMPOSE_S, check=True)
-    assert done.stdout.split() == ["run", "all", *([] if connector is None else [connector])]
+    assert done.stdout.split() == ["run", runs, *([] if connector is None else [connector])]
 
 
 def test_prometheus_asks_every_processor_at_the_port_that_it_has() -> None:

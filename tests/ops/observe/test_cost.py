@@ -56,10 +56,12 @@ def test_the_stage_that_is_busy_nearly_all_the_time_is_the_bottleneck(busy_s: fl
 def test_threads_of_the_models_are_told_and_more_than_there_are_cores_are_too_many() -> None:
     text = told({}, {}) + "refrain_embedding_threads 3.0\n"
     samples = {1: sample_of("classify", text), 2: sample_of("classify", text), 3: sample_of("lookup", told({}, {}))}
-    found = costs(samples, samples, 1.0)
+    at_work = {n: one._replace(embedding_s=one.embedding_s + 0.1) for n, one in samples.items()}
+    found = costs(samples, at_work, 1.0)
     assert [(each.stage, each.threads) for each in found] == [("classify", 6), ("lookup", 0)]
     assert crowded(found, 6) is None
     assert "6 threads" in (crowded(found, 5) or "")
+    assert crowded(costs(samples, samples, 1.0), 5) is None, "a model that does nothing is in nobody's way"
 
 
 def test_every_stage_has_advice() -> None:

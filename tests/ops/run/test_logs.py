@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from refrain.ops.cli import main
 from refrain.ops.run.logs import FIELDS, LINES_MAX, OneLine, RepeatLimit, error_line, set_up, trail
 from refrain.schemas.requests import Request
-from refrain.streams.classify.parsing import request_of
 from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.dead_letters import note
+from refrain.streams.messaging.parsing import request_of
 from refrain.streams.messaging.validation import refused_fields
 from refrain.streams.metrics import Metrics
 

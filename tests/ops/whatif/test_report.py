@@ -222,7 +222,7 @@ def test_requests_without_text_in_the_journal_are_told() -> None:
     found = run(Recording(recorded.cluster), {"all": RECORDED})
     passed = found.alternatives[0].whole().passed
     assert passed > 0
-    assert f"{passed} requests went past the cache without their text" in found.told[0]
+    assert f"{passed} requests went past the cache without text" in found.told[0]
 
 
 def test_a_journal_without_a_policy_is_refused() -> None:

@@ -13,9 +13,10 @@ from refrain.schemas.base import Source
 from refrain.schemas.policy import CategoryPolicy
 from refrain.streams.classify.canonical_json import canonical
 from refrain.streams.classify.framing import FramedQuestion
-from refrain.streams.classify.identity import FIELDS_MAX, OTHER, Identity, identify, question_of
+from refrain.streams.classify.identity import FIELDS_MAX, OTHER, Identity, identify
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.messaging.ids import decision_id, decision_tag
+from refrain.streams.messaging.questions import question_of
 
 PLAIN = CategoryPolicy()
 whole = st.characters(exclude_categories=["Cs"])

@@ -6,9 +6,11 @@ import logging
 
 import pytest
 
+from refrain.schemas.decisions import Reason
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
 from refrain.streams.classify.batch_vectors import MODEL_PAUSE_S
 from refrain.streams.errors import ModelUnavailable
-from tests.streams.classify.test_classify import Entrance, ask, asked_of
+from tests.streams.classify.test_classify import Entrance, ask, asked_of, passed_of
 from tests.streams.clock import Clock
 
 KNOWN, NEW = "How do I sort a list in python?", "How do I reverse a list in python?"
@@ -71,3 +73,54 @@ def test_an_outage_is_logged_once_at_its_start_and_once_at_its_end(
 def test_what_passes_by_is_counted(entrance: Entrance) -> None:
     entrance(ask(NEW, 1, category="code"), ask(KNOWN, 2, category="code"))
     assert entrance.metrics.registry.get_sample_value("refrain_questions_overload_total") == 1
+
+
+BILLING = CategoryPolicy(examples=("How do I pay my invoice?",))
+MEDICAL = CategoryPolicy(cache=Cacheable.NEVER, examples=("Which pills help against fever?",))
+BILL, PILLS = "how can I pay my invoice", "which pills help against a fever?"
+
+
+def away_at_first(policy: Policy, clock: Clock) -> Entrance:
+    entrance = Entrance(policy, clock=clock)
+    entrance.embedder.fails = ModelUnavailable("the embeddings endpoint answers 503")
+    return entrance
+
+
+def test_a_policy_comes_into_force_whose_examples_cannot_be_embedded_yet(clock: Clock) -> None:
+    policy = Policy(categories={"billing": BILLING, "medical": MEDICAL, "uncategorised": CategoryPolicy()})
+    entrance = away_at_first(policy, clock)
+    for number, text in enumerate((BILL, PILLS)):
+        _, passed = passed_of(entrance(ask(text, number)))
+        assert passed.reason == Reason.OVERLOAD
+    assert asked_of(entrance(ask(BILL, 2, category="billing"))).category == "billing"
+    entrance.embedder.fails = None
+    clock.now_s += MODEL_PAUSE_S + 0.1
+    assert asked_of(entrance(ask(BILL, 3))).category == "billing"
+    _, passed = passed_of(entrance(ask(PILLS, 4)))
+    assert passed.reason == Reason.CATEGORY_NEVER
+
+
+def test_a_remembered_question_is_not_kept_while_examples_might_tell_that_it_is_never_to_be(clock: Clock) -> None:
+    entrance = Entrance(Policy(categories={"billing": BILLING, "uncategorised": CategoryPolicy()}), clock=clock)
+    entrance(ask(PILLS))
+    entrance.embedder.fails = ModelUnavailable("the embeddings endpoint answers 503")
+    policy = Policy(categories={"medical": MEDICAL, "uncategorised": CategoryPolicy()})
+    entrance.in_force = entrance.in_force and entrance.in_force.model_copy(update={"policy": policy, "version": 5})
+    # The second batch comes by a model that is asked, and the third by one that is not.
+    assert [passed_of(entrance(ask(PILLS, number)))[1].reason for number in (1, 2)] == [Reason.OVERLOAD] * 2
+
+
+def test_examples_of_kept_categories_alone_leave_questions_to_their_exact_match(clock: Clock) -> None:
+    entrance = away_at_first(Policy(categories={"billing": BILLING, "uncategorised": CategoryPolicy()}), clock)
+    asked = asked_of(entrance(ask(BILL)))
+    assert (asked.category, asked.vector, asked.overload) == ("uncategorised", None, True)
+
+
+def test_examples_are_embedded_once(clock: Clock) -> None:
+    entrance = away_at_first(Policy(categories={"billing": BILLING}), clock)
+    entrance(ask(BILL))
+    entrance.embedder.fails = None
+    clock.now_s += MODEL_PAUSE_S + 0.1
+    for number in range(3):
+        entrance(ask(BILL, 1 + number))
+    assert [text for call in entrance.embedder.calls for text in call].count(BILLING.examples[0]) == 1

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
-from refrain.streams.classify.parsing import parse
 from refrain.streams.classify.redaction import WINDOW_BYTES, may_be_uncacheable
-from refrain.streams.classify.routing import Router
+from refrain.streams.classify.routing import Router, learned_router
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Headers, Record
+from refrain.streams.messaging.parsing import parse
 from refrain.streams.vectors import Ints, quantise
 
 SECRET = "my secret diagnosis"
@@ -37,7 +37,7 @@ def router_of(*rules: Match, **categories: CategoryPolicy) -> Router:
     def embed(texts: Sequence[str]) -> list[Ints | None]:
         return [quantise(np.ones(4)) for _ in texts]
 
-    return Router(PolicyInForce(version=1, who="w", at_ms=0, policy=policy), embed, "e")
+    return learned_router(PolicyInForce(version=1, who="w", at_ms=0, policy=policy), embed, "e")
 
 
 BY_PATTERN = router_of(Match(pattern="secret diagnosis"), medical=NEVER)

@@ -9,7 +9,7 @@ import pytest
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
-from refrain.streams.classify.routing import Embed, Router, RoutingInput, all_text
+from refrain.streams.classify.routing import Embed, Router, RoutingInput, all_text, learned_router
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
@@ -23,7 +23,7 @@ FREE = HashingEmbedder()
 
 def router(policy: Policy, version: int = 12) -> Router:
     in_force = PolicyInForce(version=version, who="test", at_ms=0, policy=policy)
-    return Router(in_force, EmbeddingCache(FREE, 100, EmbeddingMetrics(Metrics())).vectors, FREE.identity)
+    return learned_router(in_force, EmbeddingCache(FREE, 100, EmbeddingMetrics(Metrics())).vectors, FREE.identity)
 
 
 def ask(question: str = "What is a list?", **more: Any) -> RoutingInput:
@@ -141,7 +141,7 @@ def test_examples_are_embedded_once_in_one_call() -> None:
         calls.append(list(texts))
         return [vector(text) for text in texts]
 
-    ready = Router(PolicyInForce(version=1, who="w", at_ms=0, policy=BY_EXAMPLE), embed, "e")
+    ready = learned_router(PolicyInForce(version=1, who="w", at_ms=0, policy=BY_EXAMPLE), embed, "e")
     ready.match_by_meaning(vector("a"))
     ready.match_by_meaning(vector("b"))
     assert [len(call) for call in calls] == [3]
@@ -163,7 +163,7 @@ def test_without_a_vector_a_question_that_might_be_never_is_passed_on() -> None:
 
 def test_an_example_without_a_vector_is_left_out() -> None:
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=BY_EXAMPLE)
-    ready = Router(in_force, lambda texts: [None for _ in texts], "e")
+    ready = learned_router(in_force, lambda texts: [None for _ in texts], "e")
     match = ready.match(ask())
     assert match is not None
     assert match.category == "uncategorised"
@@ -187,7 +187,7 @@ OF_THREE = policy(chat=CategoryPolicy(), medical=NEVER)
 
 def by_training(policy: Policy, embed: Embed | None = None) -> Router:
     in_force = PolicyInForce(version=12, who="test", at_ms=0, policy=policy)
-    return Router(in_force, embed or (lambda texts: [None] * len(texts)), "made-1", TRAINED)
+    return learned_router(in_force, embed or (lambda texts: [None] * len(texts)), "made-1", TRAINED)
 
 
 @pytest.mark.parametrize(

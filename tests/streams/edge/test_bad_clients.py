@@ -246,6 +246,31 @@ def test_a_client_of_http_1_0_is_answered_without_chunks(one: Serving) -> None:
     assert told.endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.parametrize(
+    ("before", "path", "status"),
+    [
+        (b"http://edge", b"/healthz", 200),
+        (b"HTTP://edge:8400", b"/healthz?now=1", 200),
+        (b"https://[::1]:8400", b"/healthz", 200),
+        (b"http://", b"/healthz", 200),
+        (b"http://edge/v1", b"/v1/models", 404),
+        (b"http://edge", b"/v1/%2e%2e/models", 404),
+        (b"http://edge", b"", 404),
+        (b"http://edge", b"/http://edge/healthz", 404),
+        (b"ftp://edge", b"/healthz", 404),
+        (b"//edge", b"/healthz", 404),
+    ],
+)
+def test_a_target_in_absolute_form_is_its_path(one: Serving, before: bytes, path: bytes, status: int) -> None:
+    data = answer(one, b"GET %b%b HTTP/1.1\r\nhost: edge\r\nconnection: close\r\n\r\n" % (before, path))
+    assert int(data.split()[1]) == status
+
+
+def test_a_question_to_a_target_in_absolute_form_is_answered(one: Serving) -> None:
+    data = answer(one, asking(BODY, b"connection: close").replace(b"POST /", b"POST http://edge:8400/"))
+    assert data.startswith(b"HTTP/1.1 200")
+
+
 def test_one_connection_too_many_is_told_to_come_back(one: Serving) -> None:
     idle = [socket.create_connection(("127.0.0.1", one.port), timeout=WAIT_S) for _ in range(60)]
     try:

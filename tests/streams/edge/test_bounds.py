@@ -80,7 +80,7 @@ def post(one: Serving, body: Any = BODY, **more: Any) -> httpx.Response:
     ],
 )
 def test_a_body_that_is_none_is_refused(steady: Serving, content: bytes, status: int, code: str) -> None:
-    response = httpx.post(f"{steady.url}/v1/chat/completions", content=content, trust_env=False)
+    response = httpx.post(f"{steady.url}/v1/chat/completions", content=content, timeout=WAIT_S, trust_env=False)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
@@ -116,7 +116,9 @@ def test_every_response_has_an_id_and_a_good_one_of_the_client_is_kept(
 ) -> None:
     headers = {} if sent is None else {"x-request-id": sent}
     ids = [
-        httpx.post(f"{steady.url}{path}", content=b"{", headers=headers, trust_env=False).headers["x-request-id"]
+        httpx.post(f"{steady.url}{path}", content=b"{", headers=headers, timeout=WAIT_S, trust_env=False).headers[
+            "x-request-id"
+        ]
         for _ in range(2)
     ]
     assert (ids == [sent, sent]) is kept
@@ -140,7 +142,7 @@ def test_every_response_has_an_id_and_a_good_one_of_the_client_is_kept(
 def test_a_wrong_path_or_method_is_told_with_the_right_one(
     steady: Serving, method: str, path: str, status: int, told: str
 ) -> None:
-    response = httpx.request(method, f"{steady.url}{path}", trust_env=False)
+    response = httpx.request(method, f"{steady.url}{path}", timeout=WAIT_S, trust_env=False)
     assert response.status_code == status
     assert told in response.json()["error"]["message"]
     assert ("allow" in response.headers) is (status == 405)
@@ -148,7 +150,7 @@ def test_a_wrong_path_or_method_is_told_with_the_right_one(
 
 def test_a_body_that_does_not_say_its_size_is_read_no_further_than_the_limit(steady: Serving) -> None:
     parts = (b"x" * 1_000 for _ in range(10))
-    response = httpx.post(f"{steady.url}/v1/chat/completions", content=parts, trust_env=False)
+    response = httpx.post(f"{steady.url}/v1/chat/completions", content=parts, timeout=WAIT_S, trust_env=False)
     assert response.status_code == 413
 
 
@@ -356,14 +358,14 @@ def test_open_requests_are_answered_before_it_leaves(serve: Callable[..., Servin
     assert answer.startswith(b"HTTP/1.1 200")
     one.end()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{one.url}/healthz", trust_env=False)
+        httpx.get(f"{one.url}/healthz", timeout=WAIT_S, trust_env=False)
 
 
 def test_everything_else_below_v1_is_passed_on_and_back(serve: Callable[..., Serving], model: SimulatedServer) -> None:
     one = serve(cache_wait_ms=1)
-    get = httpx.get(f"{one.url}/v1/models?a=b", trust_env=False)
+    get = httpx.get(f"{one.url}/v1/models?a=b", timeout=WAIT_S, trust_env=False)
     assert get.status_code == 404
     for path in ("/", "/v2/models", "/v1/../etc", "/v1/a%2e%2e/b", "/v1//x"):
-        assert httpx.get(f"{one.url}{path}", trust_env=False).status_code == 404
-    assert httpx.put(f"{one.url}/v1/files", trust_env=False).status_code == 405
-    assert httpx.get(f"{one.url}/v1/chat/completions", trust_env=False).status_code == 405
+        assert httpx.get(f"{one.url}{path}", timeout=WAIT_S, trust_env=False).status_code == 404
+    assert httpx.put(f"{one.url}/v1/files", timeout=WAIT_S, trust_env=False).status_code == 405
+    assert httpx.get(f"{one.url}/v1/chat/completions", timeout=WAIT_S, trust_env=False).status_code == 405

@@ -143,6 +143,29 @@ def test_an_error_of_the_request_or_the_model_is_told_in_openais_form(
     assert model.calls == []
 
 
+@pytest.mark.parametrize(
+    ("message", "status", "pause"),
+    [
+        ("the server answered 429: later", 429, "1"),
+        ("the server answered 429, and asks for a pause of 20 s", 429, "20"),
+        ("the server answered 429, and asks for a pause of 20 s: later, in 3 s", 429, "20"),
+        ("the server answered 429: it said, and asks for a pause of 20 s", 429, "1"),
+        ("the server answered 200 with an error 429, and asks for a pause of 7 s: later", 429, "7"),
+        ("the server answered 200 with an error rate_limit_exceeded, and asks for a pause of 7 s", 502, None),
+        ("the server answered 503, and asks for a pause of 7 s", 502, None),
+    ],
+)
+def test_a_model_that_is_busy_says_itself_when_to_ask_again(
+    settings: Settings, message: str, status: int, pause: str | None
+) -> None:
+    async def ask(edged: Edged) -> httpx.Response:
+        return await edged.chat("Who?")
+
+    told = error_response("upstream_failed", message, request_id=None, tenant="default").encode()
+    response = asking(settings, ask, told)
+    assert (response.status_code, response.headers.get("retry-after")) == (status, pause)
+
+
 UNFIT = [("empty_question", 400), ("question_too_long", 400), ("too_deep", 400), ("too_large", 413)]
 
 
@@ -213,11 +236,12 @@ def test_a_request_too_large_for_the_cache_goes_to_the_model_and_no_topic(
         ([{"type": "text", "text": "A" * 60}, {"type": "text", "text": "B" * 60}], "question_too_long"),
         ("A" * 100, "cache_silent"),
         ([{"type": "text", "text": "A" * 60}, {"type": "image_url", "image_url": {"url": "B" * 60}}], "cache_silent"),
-        (None, "cache_silent"),
-        ([7, {"text": 7}], "cache_silent"),
+        (None, "empty_question"),
     ],
 )
-def test_a_question_too_long_for_the_cache_leaves_no_dead_letter(settings: Settings, content: Any, reason: str) -> None:
+def test_a_question_that_the_cache_does_not_take_goes_to_the_model_at_once(
+    settings: Settings, content: Any, reason: str
+) -> None:
     async def ask(edged: Edged) -> httpx.Response:
         return await edged.chat(content)
 

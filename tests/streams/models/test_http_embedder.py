@@ -133,6 +133,26 @@ def test_an_endpoint_that_is_not_as_the_settings_say_is_told_so(answer: httpx.Re
     assert endpoint.pauses == []
 
 
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(401), httpx.Response(200, text="<html>"), httpx.Response(200, json={"data": []})]
+)
+def test_an_endpoint_that_was_as_the_settings_say_is_away_when_it_is_not(answer: httpx.Response) -> None:
+    endpoint = Endpoint(openai, answer, openai)
+    assert endpoint.embedder.embed(["a"]).tolist() == [[1, 1]]
+    with pytest.raises(ModelUnavailable, match=r"embedding\."):
+        endpoint.embedder.embed(["a"])
+    assert endpoint.embedder.embed(["a"]).tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(503), httpx.ConnectError("no"), httpx.Response(404)])
+def test_what_fails_is_named_by_its_url_without_what_is_secret(answer: httpx.Response | Exception) -> None:
+    endpoint = Endpoint(answer, url="http://me:secret@127.0.0.1:1/v1", retries=0)
+    with pytest.raises((ModelUnavailable, WrongSetup)) as failed:
+        endpoint.embedder.embed(["a"])
+    assert "http://127.0.0.1:1/v1/embeddings" in str(failed.value)
+    assert "secret" not in str(failed.value)
+
+
 def test_the_key_is_sent_and_stands_in_no_log_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     endpoint = Endpoint(httpx.Response(401), api_key=SecretStr(KEY))

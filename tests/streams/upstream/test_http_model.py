@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from refrain.schemas.forwards import Forward
+from refrain.streams.messaging.model_errors import server_answer_in
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.http_model import RETRY_AFTER_MAX_S, HttpModel
 from refrain.streams.upstream.model import Answer
@@ -111,6 +112,14 @@ def test_a_pause_that_is_no_number_counts_as_none(server: SimulatedServer, wante
     ask = Asker(server.base_url, backoff_ms=1)
     assert ask().body is not None
     assert max(ask.pauses) <= 0.001
+
+
+def test_the_pause_that_a_server_asked_for_is_told(server: SimulatedServer) -> None:
+    server.script.append(Scripted(429, error_body("slow down"), (("Retry-After-Ms", "19400"),)))
+    ask = Asker(server.base_url, retries=0)
+    said = problem(ask())[1]
+    assert said == "the server answered 429, and asks for a pause of 20 s: slow down"
+    assert server_answer_in(said) == (429, 20)
 
 
 def test_a_refusal_is_final(server: SimulatedServer) -> None:

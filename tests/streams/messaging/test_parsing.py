@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from refrain.streams.classify.parsing import check_depth, parse, request_of
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.messaging.parsing import check_depth, parse, request_of
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
