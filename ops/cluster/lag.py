@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka.admin import AdminClient
 
 from refrain.ops.cluster.connection import client, create_client, unreachable
+from refrain.ops.cluster.held import Held, held
 from refrain.streams.kafka.config import client_id
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Behind:
     lost: tuple[LostPosition, ...] = ()
     """Partitions whose next record is gone."""
     strangers: tuple[Stranger, ...] = ()
+    held: tuple[Held, ...] = ()
+    """Partitions that an open transaction holds up: what stands behind it is in no other number."""
 
 
 def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends: Ends) -> Behind:
@@ -74,6 +77,9 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends:
         positions = _positions(admin, group_id, [TopicPartition(name, number) for number in spans])
         starts = {n: max(positions.get(n, first[n]), first[n]) for n in end}
         gaps = {n: end[n] - start for n, start in starts.items() if end[n] > start}
+        holds = held(settings, [TopicPartition(name, n, end[n]) for n in gaps])
+        # Behind what an open transaction holds up nothing can be read, nor waited for.
+        gaps = {n: gap for n, gap in gaps.items() if not any(h.partition == n and h.offset <= starts[n] for h in holds)}
         near = [TopicPartition(name, n, starts[n]) for n, gap in gaps.items() if gap <= CLOSE]
         counted, oldest_ms = _count(settings, near)
         far = [n for n, gap in gaps.items() if gap > CLOSE]
@@ -84,7 +90,7 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends:
         lost = lost_positions(positions, first, end)
         members = _described(admin, group_id)
         strangers = strangers_of(members, name, client_id(settings))
-        return Behind(records, len(members), oldest_ms, lost, strangers)
+        return Behind(records, len(members), oldest_ms, lost, strangers, holds)
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
 
