@@ -1,7 +1,8 @@
 """Mutated records of all topics together, as many as one likes: each topic has a sender of its own.
 
 A sender writes a round to one partition after another, and a further one as soon as the one before it is read: workers
-never wait for records, and no queue grows. What is kept of each record is a byte or two.
+never wait for records, and no queue grows. Topics that no group shares (each worker reads all of `policies`) are
+written in step with the slowest of the others. What is kept of each record is a byte or two.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from refrain.schemas.topics import BY_NAME
 from tests.attack.attack import Attack, Row, Sent
 from tests.attack.mutations import CODECS, shares
 from tests.attack.places import Place, Stretch
@@ -28,10 +31,11 @@ AHEAD = 2
 """Rounds of a topic that may wait to be read."""
 LOOK_S = 30.0
 """From one look at the workers' memory to the next."""
+TURN_S = 0.2
 
 
 @dataclass
-class _Sender:
+class Sender:
     """What one topic's sender has written so far."""
 
     topic: str
@@ -42,21 +46,34 @@ class _Sender:
     stalled: bool = False
     failure: Exception | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether a group shares the topic, so that its positions tell what is read."""
+        return BY_NAME[self.topic].group is not None
+
+    @property
+    def done(self) -> float:
+        """The part that is sent."""
+        return self.sent / self.count
+
 
 def attack(count: int, seed: int, until_s: float, workers: Workers, notes: Console) -> Attack:
     """The attack that sends `count` records, until a moment on the monotonic clock at the latest."""
 
     def run(target: Target, size: float) -> Sent:
-        senders = [_Sender(topic, share) for topic, share in shares(max(1, int(count * size))).items()]
+        senders = [Sender(topic, share) for topic, share in shares(max(1, int(count * size))).items()]
         return _run(target, senders, seed, until_s, workers, notes)
 
     return Attack("mutated together", f"{len(GOLDENS)} topics", "who writes them", run)
 
 
-def _run(target: Target, senders: list[_Sender], seed: int, until_s: float, workers: Workers, notes: Console) -> Sent:
+def _run(target: Target, senders: list[Sender], seed: int, until_s: float, workers: Workers, notes: Console) -> Sent:
     end = threading.Event()
     threads = [
-        threading.Thread(target=_send, args=(target, sender, seed, until_s, end), daemon=True) for sender in senders
+        threading.Thread(
+            target=_send, args=(target, sender, partial(is_turn, senders, sender), seed, until_s, end), daemon=True
+        )
+        for sender in senders
     ]
     memory = [workers.memory_by_worker()]
     looked_s = time.monotonic()
@@ -100,19 +117,36 @@ def _run(target: Target, senders: list[_Sender], seed: int, until_s: float, work
     return done
 
 
-def _send(target: Target, sender: _Sender, seed: int, until_s: float, end: threading.Event) -> None:
+def is_turn(senders: Sequence[Sender], one: Sender) -> bool:
+    """Whether a sender may go on: one whose topic no group shares is not ahead of the others."""
+    return one.is_shared or one.done <= min(other.done for other in senders if other.is_shared)
+
+
+def _send(
+    target: Target, sender: Sender, is_turn: Callable[[], bool], seed: int, until_s: float, end: threading.Event
+) -> None:
     try:
-        _send_rounds(target, sender, random.Random(f"{sender.topic}/{seed}"), until_s, end)
+        _send_rounds(target, sender, is_turn, random.Random(f"{sender.topic}/{seed}"), until_s, end)
     except Exception as problem:  # noqa: BLE001 - raised again where the threads are joined
         sender.failure = problem
 
 
-def _send_rounds(target: Target, sender: _Sender, rng: random.Random, until_s: float, end: threading.Event) -> None:
+def _send_rounds(
+    target: Target,
+    sender: Sender,
+    is_turn: Callable[[], bool],
+    rng: random.Random,
+    until_s: float,
+    end: threading.Event,
+) -> None:
     name = target.settings.classify.topic if sender.topic == "requests" else sender.topic
     partitions = target.partitions(name)
     waiting: list[list[Stretch]] = []
     number = 0
     while sender.sent < sender.count and time.monotonic() < until_s and not end.is_set():
+        if not is_turn():
+            end.wait(TURN_S)
+            continue
         records = [mutated(rng, sender.topic) for _ in range(min(ROUND, sender.count - sender.sent))]
         sender.sent += len(records)
         try:
