@@ -77,16 +77,17 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends:
         positions = _positions(admin, group_id, [TopicPartition(name, number) for number in spans])
         starts = {n: max(positions.get(n, first[n]), first[n]) for n in end}
         gaps = {n: end[n] - start for n, start in starts.items() if end[n] > start}
-        holds = held(settings, [TopicPartition(name, n, end[n]) for n in gaps])
-        # Behind what an open transaction holds up nothing can be read, nor waited for.
-        gaps = {n: gap for n, gap in gaps.items() if not any(h.partition == n and h.offset <= starts[n] for h in holds)}
         near = [TopicPartition(name, n, starts[n]) for n, gap in gaps.items() if gap <= CLOSE]
         counted, oldest_ms = _count(settings, near)
-        far = [n for n, gap in gaps.items() if gap > CLOSE]
+        # Of a transaction that is open and has one record nobody is held up.
+        silent = [n for n, gap in gaps.items() if gap > 1 and not counted.get(n)]
+        holds = held(settings, [TopicPartition(name, n, end[n]) for n in silent])
+        stuck = {each.partition for each in holds if each.offset <= starts[each.partition]}
+        far = [n for n, gap in gaps.items() if gap > CLOSE and n not in stuck]
         if far:
             furthest = max(far, key=lambda n: gaps[n])
             oldest_ms = _written_at_ms(settings, TopicPartition(name, furthest, starts[furthest]))
-        records = sum(counted.get(n, gap) for n, gap in gaps.items())
+        records = sum(counted.get(n, gap) for n, gap in gaps.items() if n not in stuck)
         lost = lost_positions(positions, first, end)
         members = _described(admin, group_id)
         strangers = strangers_of(members, name, client_id(settings))

@@ -7,7 +7,7 @@ question is answered rightly; no worker was started again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class Sent:
     """Resident memory of each worker in MB, as it was looked at on the way."""
 
     @property
-    def each(self) -> Collection[Place]:
+    def each(self) -> list[Place] | Stretches:
         """Where each record stands that was sent."""
         return self.places or self.stretches
 
@@ -117,7 +117,7 @@ def carry_out(
     )
 
 
-def counted(target: Target, places: Collection[Place]) -> dict[str, dict[str, int]]:
+def counted(target: Target, places: Iterable[Place]) -> dict[str, dict[str, int]]:
     """What became of the records sent, by topic; `answered` counts those of `requests` alone."""
     found: dict[str, dict[str, int]] = {}
     for place in places:
