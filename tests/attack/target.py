@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -125,6 +126,8 @@ class Target:
         self.wait_s = wait_s
         self.admin: AdminClient = reach(settings)
         self.ledger = Ledger(settings)
+        # One question for positions at a time: the client has been seen to crash when many threads ask.
+        self._asking = threading.Lock()
         self.never_word = f"Zn{uuid.uuid4().hex[:12]}"
         """How all words begin that stand in questions of a `never` category."""
         self.tenant_word = f"Zq{uuid.uuid4().hex[:12]}"
@@ -189,7 +192,8 @@ class Target:
         last: dict[int, int] = {}
         for place in places:
             last[place.partition] = max(place.offset, last.get(place.partition, 0))
-        positions = group_positions(self.admin, self.settings, group, topic, max(last) + 1)
+        with self._asking:
+            positions = group_positions(self.admin, self.settings, group, topic, max(last) + 1)
         return all(positions.get(partition, 0) > offset for partition, offset in last.items())
 
     def eventually(self, holds: Callable[[], bool]) -> bool:
