@@ -232,7 +232,7 @@ class KafkaCluster:
                     raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
         return found
 
-    def described(self, topic: str, timeout_s: float = ADMIN_TIMEOUT_S) -> Future[Any]:
+    def described(self, topic: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Future[Any]:
         """Ask for the description of a topic, with its id. Waits for nothing."""
         name = self.name(topic)
         return self._admin.describe_topics(TopicCollection([name]), request_timeout=timeout_s)[name]
