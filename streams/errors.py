@@ -181,6 +181,8 @@ class RefusedRecord(NamedTuple):
     too_large: bool = False
     together: bool = False
     """Whether it may be the fault of those that were sent together with it."""
+    gone: bool = False
+    """Whether its topic is not there."""
 
 
 class RecordsRefused(SendFailed):

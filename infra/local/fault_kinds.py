@@ -171,6 +171,7 @@ def _settings_of(topic: str) -> dict[str, str]:
 NOTHING = "nothing"
 """Told instead of a code, of who heard nothing."""
 LATE = "deadline_exceeded"
+NOT_SENT = "not_sent"
 FAULTS: tuple[Fault, ...] = (
     BrokersAway("one killed", 20.0),
     BrokersAway("one frozen for 20 s", 20.0, frozen=True),
@@ -182,8 +183,9 @@ FAULTS: tuple[Fault, ...] = (
     ClockJump("clocks an hour ahead", allowed=(LATE,)),
     ClockJump("clocks an hour back", by_s=-HOUR_S),
     PartitionsAdded("partitions added", 45.0, topics=("requests", "forwards", "completions")),
-    # Who waits for a forward that is gone is told by his shard; of who was passed by nobody knows.
-    TopicRecreated("forwards made anew", 20.0, (LATE, NOTHING), may_end=True, topic="forwards"),
+    # Who waits for a forward that is gone is told by his shard, and at once where there is no topic to send it to; of
+    # who was passed by nobody knows.
+    TopicRecreated("forwards made anew", 20.0, (LATE, NOT_SENT, NOTHING), may_end=True, topic="forwards"),
     TopicRecreated("requests made anew", 30.0, (NOTHING,), may_end=True, topic="requests"),
     TopicRecreated("completions made anew", 20.0, (LATE, NOTHING), may_end=True, topic="completions"),
     TopicRecreated("documents made anew", 20.0, topic="documents"),

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka.admin import AdminClient
 
 from refrain.ops.cluster.connection import client, create_client, unreachable
+from refrain.ops.cluster.held import Held, held
 from refrain.streams.kafka.config import client_id
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Behind:
     lost: tuple[LostPosition, ...] = ()
     """Partitions whose next record is gone."""
     strangers: tuple[Stranger, ...] = ()
+    held: tuple[Held, ...] = ()
+    """Partitions that an open transaction holds up: what stands behind it is in no other number."""
 
 
 def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends: Ends) -> Behind:
@@ -76,15 +79,19 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends:
         gaps = {n: end[n] - start for n, start in starts.items() if end[n] > start}
         near = [TopicPartition(name, n, starts[n]) for n, gap in gaps.items() if gap <= CLOSE]
         counted, oldest_ms = _count(settings, near)
-        far = [n for n, gap in gaps.items() if gap > CLOSE]
+        # Of a transaction that is open and has one record nobody is held up.
+        silent = [n for n, gap in gaps.items() if gap > 1 and not counted.get(n)]
+        holds = held(settings, [TopicPartition(name, n, end[n]) for n in silent])
+        stuck = {each.partition for each in holds if each.offset <= starts[each.partition]}
+        far = [n for n, gap in gaps.items() if gap > CLOSE and n not in stuck]
         if far:
             furthest = max(far, key=lambda n: gaps[n])
             oldest_ms = _written_at_ms(settings, TopicPartition(name, furthest, starts[furthest]))
-        records = sum(counted.get(n, gap) for n, gap in gaps.items())
+        records = sum(counted.get(n, gap) for n, gap in gaps.items() if n not in stuck)
         lost = lost_positions(positions, first, end)
         members = _described(admin, group_id)
         strangers = strangers_of(members, name, client_id(settings))
-        return Behind(records, len(members), oldest_ms, lost, strangers)
+        return Behind(records, len(members), oldest_ms, lost, strangers, holds)
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
 

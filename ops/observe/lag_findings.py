@@ -8,6 +8,7 @@ from refrain.ops.observe.findings import Finding
 from refrain.ops.terminal import output
 
 if TYPE_CHECKING:
+    from refrain.ops.cluster.held import Held
     from refrain.ops.cluster.lag import Behind, LostPosition, Stranger
     from refrain.streams.settings import Settings
 
@@ -25,6 +26,7 @@ def lag_findings(settings: Settings, group: str, topic: str, found: Behind, now_
     rows = [_lost(group, topic, each) for each in found.lost]
     if group != CONNECTOR:
         rows += [_stranger(group, topic, each) for each in found.strangers]
+    rows += [_held(group, topic, each, now_ms) for each in found.held if _is_long(each, now_ms)]
     seen = f"{group}: {output.counted(found.records, 'record')} behind, {output.counted(found.members, 'member')}"
     waited_ms = 0 if found.oldest_ms is None or not found.records else max(0, now_ms - found.oldest_ms)
     if waited_ms:
@@ -65,6 +67,26 @@ def _stranger(group: str, topic: str, stranger: Stranger) -> Finding:
         seen += f"; it has {output.counted(len(stranger.partitions), 'partition')} of {topic}"
     do = "end it, and let nobody else read with this group: `refrain topics acls`"
     return Finding(CHECK, "fail" if stranger.partitions else "warn", seen, do)
+
+
+def _is_long(held: Held, now_ms: int) -> bool:
+    """Whether a transaction is open for longer than those of workers; its writer may have set the time ahead."""
+    return held.since_ms is None or not 0 <= now_ms - held.since_ms <= WAIT_MS_MAX
+
+
+def _held(group: str, topic: str, held: Held, now_ms: int) -> Finding:
+    """What a transaction that is left open keeps from a group: the broker ends it by the time its writer asked for."""
+    open_for = "" if held.since_ms is None or held.since_ms > now_ms else f" for {output.span(now_ms - held.since_ms)}"
+    seen = (
+        f"{group}: a transaction that has been open{open_for} holds up partition {held.partition} of {topic} at"
+        f" {held.offset}: {output.counted(held.records, 'offset')} wait, and the broker may hold them for"
+        " `transaction.max.timeout.ms`"
+    )
+    do = (
+        f"`kafka-transactions.sh find-hanging --topic NAME --partition {held.partition}` names it, `abort` ends it; let"
+        " nobody but Refrain have transactional ids: `refrain topics acls`"
+    )
+    return Finding(CHECK, "fail", seen, do)
 
 
 def _patience_ms(settings: Settings, group: str) -> int:

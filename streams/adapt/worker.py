@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -21,7 +22,8 @@ from refrain.streams.adapt.faust_app import faust_app, is_member
 from refrain.streams.adapt.lenient_records import UNREADABLE, Flaw
 from refrain.streams.adapt.load_window import LoadReports, LoadWindow, load_of
 from refrain.streams.errors import ClusterFailed, RefrainError, Refusal, RefusalCode, Unanswered, WrongSetup
-from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.incarnation import TopicMadeAnew
+from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.kafka.outages import Waiting, asked_once, pauses
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import read
@@ -51,6 +53,10 @@ FAILURES_MAX = 5
 FAILING_S = 180.0
 """How long they fail until the process ends: what is wrong may be of this process."""
 CLUSTER_ERRORS = (KafkaError, ConnectionError)
+
+
+class SourceChanged(Exception):
+    """The topic that an app reads is another one by now, or has more partitions: a new app reads it. No outage."""
 
 
 class AdaptMetrics:
@@ -137,6 +143,9 @@ def run_adapt(context: WorkerContext, make_app: MakeApp = faust_app, is_member: 
             try:
                 asyncio.run(term.serve())
                 return
+            except (SourceChanged, TopicMadeAnew):
+                logger.warning("topic %s was made anew, or has more partitions: a new app reads it", SOURCE)
+                continue
             except ClusterFailed as problem:
                 wait.failed(problem)
                 term.check_failures(problem)
@@ -255,7 +264,7 @@ class _Term:
     async def _until_it_ends(self, app: Any) -> None:
         """Until the worker is to stop or the app does.
 
-        Raises ClusterFailed when it is no member of its group, or reads a topic that is another one by now.
+        Raises ClusterFailed when it is no member of its group, SourceChanged when its topic is another one by now.
         """
         clock = self._context.outages.clock
         member_s = looked_s = clock()
@@ -269,7 +278,7 @@ class _Term:
             if clock() - looked_s > SOURCE_LOOK_S:
                 looked_s, found = clock(), await self._source()
                 if read is not None and found is not None and found != read:
-                    raise ClusterFailed(f"topic {SOURCE} was made anew, or has more partitions: a new app reads it")
+                    raise SourceChanged
                 read = read or found
 
     async def _source(self) -> tuple[str, int] | None:
@@ -279,11 +288,16 @@ class _Term:
         """
         cluster = asked_once(self._context.cluster)
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                None, lambda: (cluster.topic_id(SOURCE), cluster.partitions(SOURCE))
-            )
+            return await asyncio.get_running_loop().run_in_executor(None, partial(_found, cluster))
         except (ClusterFailed, WrongSetup):
             return None
+
+
+def _found(cluster: Cluster) -> tuple[str, int]:
+    # While brokers are away a client that asks for the id tries them again and again, which costs half a core; it waits
+    # for their offsets at no cost.
+    count = len(cluster.ends(SOURCE))
+    return cluster.topic_id(SOURCE), count
 
 
 async def _stopped(app: Any) -> None:

@@ -122,7 +122,7 @@ class KafkaCluster:
             listener,
             from_start,
             self._outages,
-            describe=lambda: self.described(topic),
+            describe=lambda timeout_s: self.described(topic, timeout_s),
             instance=instance,
         )
 
@@ -140,7 +140,7 @@ class KafkaCluster:
         self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None, stop: Callable[[], bool]
     ) -> Iterator[Record]:
         name, reading, fetch = self.name(topic), self._reading(), raw_fetch(self._settings)
-        incarnation = Incarnation(name, lambda: self.described(topic))
+        incarnation = Incarnation(name, lambda timeout_s: self.described(topic, timeout_s))
         return read_spans(reading, topic, name, spans, wanted, stop, fetch, incarnation)
 
     def reader(self, topic: str) -> KafkaReader:
@@ -235,10 +235,10 @@ class KafkaCluster:
                     raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
         return found
 
-    def described(self, topic: str) -> Future[Any]:
+    def described(self, topic: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Future[Any]:
         """Ask for the description of a topic, with its id. Waits for nothing."""
         name = self.name(topic)
-        return self._admin.describe_topics(TopicCollection([name]), request_timeout=ADMIN_TIMEOUT_S)[name]
+        return self._admin.describe_topics(TopicCollection([name]), request_timeout=timeout_s)[name]
 
     def _describe(self, topic: str) -> Any:
         try:

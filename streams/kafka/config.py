@@ -12,7 +12,7 @@ CLIENT_ID = "refrain"
 ADMIN_TIMEOUT_S = 15.0
 """How long one call that administers or describes may take."""
 ANSWER_TIMEOUT_S = 5.0
-"""How long a broker may take to tell of partitions, and a leader to tell its offsets."""
+"""How long a broker may take to tell of partitions or of a topic, and a leader to tell its offsets."""
 TARGETS_TIMEOUT_S = 3.0
 """How long looking up what topics take may last: it is done again later, and somebody may wait for it."""
 LINGER_MS = 50

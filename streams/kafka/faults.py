@@ -61,6 +61,8 @@ MISSING_CODES = frozenset(
     }
 )
 """A topic that cannot be used: it is not there, or cannot be there."""
+GONE_CODES = MISSING_CODES | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError._DESTROY}
+"""What a record is refused with whose topic is not there, or was deleted while it waited at the client."""
 
 FORBIDDEN_CODES = frozenset(
     {
@@ -177,7 +179,9 @@ def refused(error: KafkaError, topic: str, where: str) -> RefusedRecord | None:
     if code not in REFUSED_CODES and not hidden:
         return None
     text = f"{where} refused a record: {error.name()}: {error.str()}"
-    return RefusedRecord(text, too_large=code in TOO_LARGE_CODES, together=code in TOGETHER_CODES)
+    return RefusedRecord(
+        text, too_large=code in TOO_LARGE_CODES, together=code in TOGETHER_CODES, gone=code in GONE_CODES
+    )
 
 
 def flush(producer: ConfluentProducer, timeout_s: float) -> None:

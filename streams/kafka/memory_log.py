@@ -178,7 +178,7 @@ class MemoryLog:
         """Why a broker would not take the record, None when it would."""
         topic = self._topics.get(record.topic)
         if topic is None:
-            return RefusedRecord(f"topic {record.topic} does not exist")
+            return RefusedRecord(f"topic {record.topic} does not exist", gone=True)
         if wire_bytes(record) > topic.max_bytes:
             return RefusedRecord(f"{record.topic} refused a record: larger than {topic.max_bytes} bytes", True)
         if record.partition is not None and not 0 <= record.partition < len(topic.records):

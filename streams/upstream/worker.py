@@ -21,10 +21,11 @@ from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.traces.context import carried
+from refrain.streams.upstream.awaited_topic import AwaitsTopic
 from refrain.streams.upstream.call_handling import CallHandling, Receipt
 from refrain.streams.upstream.call_ids import call_id
 from refrain.streams.upstream.calls import CallResult, Calls
-from refrain.streams.upstream.completions import SOURCE, read_completed, reject_forward, tell_of
+from refrain.streams.upstream.completions import SOURCE, TARGET, read_completed, reject_forward, tell_of
 from refrain.streams.upstream.failures import FailureLog, failure_of
 from refrain.streams.upstream.in_hand import InHand
 from refrain.streams.upstream.load_meter import LoadMeter, to_topic
@@ -38,6 +39,8 @@ from refrain.streams.upstream.outbox import Outbox
 POLL_S = 0.05
 """How long to wait for a record while a call is under way: its completion is settled by the next turn."""
 IDLE_POLL_S = 0.2
+LOOK_S = 2.0
+"""How often it is looked whether the topic of the answers is still the same."""
 PROGRESS_TIMEOUT_MS = 5_000
 """A piece of an answer that the broker has not taken by then is not sent any more."""
 
@@ -100,11 +103,10 @@ class UpstreamWorker:
         self._answered = RecentIds()
         self._meter = LoadMeter(self._settings.replica)
         self._failures = FailureLog()
-        self._commit_due = self._load_due = time.monotonic()
+        self._commit_due = self._load_due = self._look_due = time.monotonic()
         self.joined = False
-        producer = fitting_producer(
-            self._cluster.producer(), self._cluster, context.settings.prefix, NAME, context.metrics
-        )
+        awaiting = self._awaiting = AwaitsTopic(self._cluster.producer(), TARGET, self._cluster, context.outages)
+        producer = fitting_producer(awaiting, self._cluster, context.settings.prefix, NAME, context.metrics)
         self._outbox: Outbox[Receipt] = Outbox(producer, self._in_hand.sent)
         self._pieces = self._cluster.poster(delivery_timeout_ms=PROGRESS_TIMEOUT_MS)
         self._handling = handling = CallHandling(
@@ -150,6 +152,9 @@ class UpstreamWorker:
         if time.monotonic() >= self._load_due:
             self._load_due = time.monotonic() + self._settings.load_interval_ms / 1_000
             self._report_load()
+        if time.monotonic() >= self._look_due:
+            self._look_due = time.monotonic() + LOOK_S
+            self._outbox.put(self._awaiting.lost)
 
     def drain(self) -> None:
         """Wait for the calls under way, at most `drain_s`, and commit the offsets. No new call starts."""

@@ -35,6 +35,8 @@ from tests.attack.calm import CalmStream
 from tests.attack.leaks import leaks
 from tests.attack.table import table, told
 from tests.attack.target import Target
+from tests.attack.together import attack as together_of
+from tests.attack.together import shown
 from tests.attack.workers import Workers
 
 QUIET_S = 5.0
@@ -73,8 +75,13 @@ def main(
     rate: Annotated[float, typer.Option(min=1, max=1_000, help="Good questions a second meanwhile.")] = 50.0,
     rounds: Annotated[int, typer.Option(min=1, max=1_000, help="Of all attacks.")] = 1,
     mutated: Annotated[int, typer.Option("--mutations", min=0, max=10_000_000, help="Mutated records.")] = 2_000,
+    together: Annotated[
+        bool, typer.Option("--together", help="Mutated records of all topics at once, faster.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the mutated records.")] = 1,
-    minutes: Annotated[float, typer.Option(min=0.1, help="After them no further attack begins.")] = 30.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="After them no further attack begins, and no record is mutated.")
+    ] = 30.0,
     wait_s: Annotated[float, typer.Option(min=1, help="Longest wait for what one attack sent.")] = 90.0,
     p99_max: Annotated[float | None, typer.Option(help="Most that p99 may be of a quiet run's, times.")] = None,
     only: Annotated[str | None, typer.Option(help="Attacks whose names hold this.")] = None,
@@ -87,15 +94,7 @@ def main(
     if bootstrap is not None and not owner and not _is_loopback(bootstrap):
         notes.print(f"error: {bootstrap} is not on loopback: if it is yours, add --i-own-this-cluster", markup=False)
         sys.exit(EXIT_USAGE)
-    # A policy is changed only where nobody else lives by it; and first, while commands have nothing to pass over.
-    chosen = [*burdens.OWNERS] if owner or bootstrap is None else []
-    chosen += [*damage.ATTACKS, *burdens.ATTACKS, *reach.ATTACKS, *words.ATTACKS]
-    if mutated:
-        chosen += [mutations.at_once(min(mutated, 400), seed)] if short else mutations.attacks(mutated, seed)
-    attacks = [attack for attack in chosen if only is None or only in attack.name]
     until_s = time.monotonic() + minutes * 60
-    size, quiet = (SHORT, SHORT_QUIET) if short else (1.0, 1.0)
-    plan = Plan(attacks, size, min(rate, 20.0) if short else rate, rounds, until_s, p99_max, quiet)
     rows: list[Row] = []
     try:
         with ExitStack() as stack:
@@ -107,7 +106,19 @@ def main(
             simulated = bootstrap is None or settings.upstream.connector == "simulated"
             target = Target(settings, category=category, never=never, simulated=simulated, wait_s=wait_s)
             stack.enter_context(closing(target))
-            wrong = attack_all(target, Workers(settings.state_dir if folders else None), folders, plan, rows)
+            workers = Workers(settings.state_dir if folders else None)
+            # A policy is changed only where nobody else lives by it; and first, while commands have nothing to pass
+            # over.
+            chosen = [*burdens.OWNERS] if owner or bootstrap is None else []
+            chosen += [*damage.ATTACKS, *burdens.ATTACKS, *reach.ATTACKS, *words.ATTACKS]
+            if mutated and together:
+                chosen.append(together_of(mutated, seed, until_s, workers, notes))
+            elif mutated:
+                chosen += [mutations.at_once(min(mutated, 400), seed)] if short else mutations.attacks(mutated, seed)
+            attacks = [attack for attack in chosen if only is None or only in attack.name]
+            size, quiet = (SHORT, SHORT_QUIET) if short else (1.0, 1.0)
+            plan = Plan(attacks, size, min(rate, 20.0) if short else rate, rounds, until_s, p99_max, quiet)
+            wrong = attack_all(target, workers, folders, plan, rows)
     except BrokerFailed as problem:
         notes.print(f"error: {problem}", markup=False)
         sys.exit(EXIT_NO_BROKER)
@@ -143,6 +154,8 @@ def attack_all(target: Target, workers: Workers, folders: Sequence[Path], plan: 
             if plan.p99_max is not None and row.p99_ratio > plan.p99_max:
                 row = row._replace(problems=(*row.problems, f"p99 is {row.p99_ratio} times a quiet run's"))
             rows.append(row)
+            for line in shown(row) if row.memory else []:
+                notes.print(line, markup=False)
             notes.print(f"{attack.name}: {'; '.join(row.problems) or 'held'} ({row.seconds:.1f} s)", markup=False)
     wrong = [f"{row.attack}: {problem}" for row in rows for problem in row.problems]
     return wrong + leaks(target, workers, folders)

@@ -7,13 +7,14 @@ question is answered rightly; no worker was started again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 from tests.attack.calm import CalmFigures, CalmStream
-from tests.attack.target import Place, Target
+from tests.attack.places import Place, Stretches
+from tests.attack.target import Target
 from tests.attack.workers import Workers
 
 SHOWN = 3
@@ -25,13 +26,22 @@ class Sent:
     """What an attack sent, and what it found wrong itself."""
 
     places: list[Place] = field(default_factory=list)
+    stretches: Stretches = field(default_factory=Stretches)
+    """In place of `places`, where there are so many."""
     asides: bool = False
     """Whether nothing of it can be taken, so that each record must be set aside."""
     asked: int = 0
     """Requests asked by a client beside them."""
     problems: list[str] = field(default_factory=list)
     skipped: str | None = None
-    """Why nothing could be tried."""
+    """Why nothing could be tried, or not all."""
+    memory: Sequence[Mapping[str, int]] = ()
+    """Resident memory of each worker in MB, as it was looked at on the way."""
+
+    @property
+    def each(self) -> list[Place] | Stretches:
+        """Where each record stands that was sent."""
+        return self.places or self.stretches
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,9 @@ class Row(NamedTuple):
     seconds: float
     problems: tuple[str, ...]
     skipped: str | None
+    by_topic: Mapping[str, Mapping[str, int]]
+    """Of each topic that was written to: records sent, requests answered, records set aside."""
+    memory: Sequence[Mapping[str, int]]
 
     @property
     def held(self) -> bool:
@@ -90,8 +103,8 @@ def carry_out(
         attack.name,
         attack.topics,
         attack.right,
-        len(sent.places) + sent.asked,
-        sum(target.ledger.aside[place] for place in sent.places),
+        len(sent.each) + sent.asked,
+        sum(target.ledger.aside[place] for place in sent.each),
         figures,
         restarted,
         round(figures.p99_ms / quiet_p99_ms, 1) if quiet_p99_ms else 0.0,
@@ -99,34 +112,54 @@ def carry_out(
         round(time.monotonic() - began, 1),
         tuple(problems),
         sent.skipped,
+        counted(target, sent.each),
+        sent.memory,
     )
+
+
+def counted(target: Target, places: Iterable[Place]) -> dict[str, dict[str, int]]:
+    """What became of the records sent, by topic; `answered` counts those of `requests` alone."""
+    found: dict[str, dict[str, int]] = {}
+    for place in places:
+        row = found.setdefault(place.topic, {"sent": 0, "answered": 0, "aside": 0})
+        row["sent"] += 1
+        row["answered"] += target.ledger.taken[place] if place.topic == target.settings.classify.topic else 0
+        row["aside"] += target.ledger.aside[place]
+    return found
 
 
 def accounts(target: Target, sent: Sent) -> list[str]:
     """What is wrong with what became of the records sent: not read, lost, or answered twice."""
-    if not sent.places:
+    if not sent.each:
         return []
     ledger, requests = target.ledger, target.settings.classify.topic
 
     def times(place: Place) -> int:
         return ledger.aside[place] + (ledger.taken[place] if place.topic == requests else 0)
 
-    must = [place for place in sent.places if sent.asides or place.topic == requests]
+    # Of a million records few are kept here: those that nothing is heard of yet.
+    must = [place for place in sent.each if (sent.asides or place.topic == requests) and not times(place)]
 
     def worked() -> bool:
         ledger.read()
-        return all(times(place) for place in must)
+        must[:] = [place for place in must if not times(place)]
+        return not must
 
-    by_topic: dict[str, list[Place]] = {}
-    for place in sent.places:
-        by_topic.setdefault(place.topic, []).append(place)
-    unread = [topic for topic, places in by_topic.items() if not target.eventually(partial(target.is_read, places))]
+    last: dict[str, dict[int, Place]] = {}
+    for place in sent.each:
+        of_topic = last.setdefault(place.topic, {})
+        of_topic[place.partition] = max(place, of_topic.get(place.partition, place))
+    unread = [
+        topic
+        for topic, of_topic in last.items()
+        if not target.eventually(partial(target.is_read, [*of_topic.values()]))
+    ]
     problems = [f"not read to the end: {', '.join(unread)}"] if unread else []
     if not target.eventually(worked):
-        problems.append(_told("neither answered nor set aside", [place for place in must if not times(place)]))
+        problems.append(_told("neither answered nor set aside", must))
     # Letters and journal stand before the position of whoever wrote them: all that was made of what is read is there.
     ledger.read_through()
-    twice = [place for place in sent.places if times(place) > 1]
+    twice = [place for place in sent.each if times(place) > 1]
     if twice:
         problems.append(_told("answered or set aside more than once", twice))
     return problems

@@ -25,7 +25,7 @@ def attacks(count: int, seed: int) -> list[Attack]:
     """The attacks that send `count` mutated records, one a topic, each repeated by the seed."""
     return [
         Attack(f"mutated {topic}", topic, RIGHTS[topic], partial(_mutate, topic, share, seed))
-        for topic, share in _shares(count).items()
+        for topic, share in shares(count).items()
     ]
 
 
@@ -33,14 +33,15 @@ def at_once(count: int, seed: int) -> Attack:
     """The attack that sends `count` mutated records to all topics at once."""
 
     def run(target: Target, size: float) -> Sent:
-        sent = [_mutate(topic, share, seed, target, size) for topic, share in _shares(count).items()]
+        sent = [_mutate(topic, share, seed, target, size) for topic, share in shares(count).items()]
         skipped = next((each.skipped for each in sent if each.skipped), None)
         return Sent([place for each in sent for place in each.places], skipped=skipped)
 
     return Attack("mutated records", f"{len(GOLDENS)} topics", "who writes them", run)
 
 
-def _shares(count: int) -> dict[str, int]:
+def shares(count: int) -> dict[str, int]:
+    """How many of so many records each topic gets."""
     whole = sum(SHARES.get(topic, 1) for topic in GOLDENS)
     return {topic: -(-count * SHARES.get(topic, 1) // whole) for topic in GOLDENS}
 
@@ -56,5 +57,5 @@ def _mutate(topic: str, count: int, seed: int, target: Target, size: float) -> S
         except NotTaken as refused:
             sent.skipped = f"the broker refuses some ({refused.code})"
         # No faster than they are worked: what waits is no attack by mutation.
-        target.eventually(lambda: target.is_read(sent.places))
+        target.eventually(lambda: target.is_read(sent.places[-1:]))
     return sent

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
 
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from refrain.ops.ask.client import AskReply, Client
 from refrain.ops.cluster.connection import client, reach
-from refrain.ops.cluster.lag import group_position
+from refrain.ops.cluster.lag import group_positions
 from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PARTITION, HEADER_TARGET, HEADER_TOPIC
 from refrain.schemas.requests import Request
 from refrain.schemas.topics import BY_NAME
 from refrain.streams.kafka.batches import batches_in
+from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.convert import record_of
 from refrain.streams.kafka.passing import assigned
 from refrain.streams.kafka.raw_fetch import raw_fetch
 from refrain.streams.settings import Settings
+from tests.attack.places import Place, Stretch, Tally
 from tests.streams.kafka.raw_records import GZIP, Raw, batch_of, produce
 
 BATCH_BYTES = 600_000
@@ -38,24 +39,16 @@ QUIET_S = 1.0
 READ_THROUGH_S = 60.0
 
 
-class Place(NamedTuple):
-    """Where a record stands; the topic is one of the table."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
 class Ledger:
     """Ledger of `journal` and `dead-letters` since it was made: which requests are taken, which records set aside."""
 
     def __init__(self, settings: Settings) -> None:
-        self.aside: Counter[Place] = Counter()
-        self.taken: Counter[Place] = Counter()
-        self.forged: set[Place] = set()
-        """Records of `journal` that are none of Refrain's: what they say of requests does not count."""
+        self.aside = Tally()
+        self.taken = Tally()
         self._prefix = settings.prefix
         self._requests = settings.classify.topic
+        with KafkaCluster(settings) as cluster:
+            self._requests_id = cluster.topic_id(self._requests)
         self._consumer = Consumer(
             {**client(settings), "group.id": f"{settings.prefix}attack", "enable.auto.commit": False}
         )
@@ -104,20 +97,20 @@ class Ledger:
             if HEADER_TARGET not in about:
                 self.aside[Place(topic.decode(), int(partition), int(offset))] += 1
             return
-        here = Place("journal", message.partition() or 0, message.offset() or 0)
-        origin = None if here in self.forged else _origin(message.value() or b"")
+        # What is forged is of other topics: of this one nobody but `classify` can tell.
+        origin = _origin(message.value() or b"", self._requests_id)
         if origin is not None:
             self.taken[Place(self._requests, *origin)] += 1
 
 
-def _origin(value: bytes) -> tuple[int, int] | None:
-    """Partition and offset of the request that an event of `journal` is about."""
-    if b'"origin"' not in value:
+def _origin(value: bytes, topic_id: str) -> tuple[int, int] | None:
+    """Partition and offset of the request of this topic that an event of `journal` is about."""
+    if b'"origin"' not in value or topic_id.encode() not in value:
         return None
     try:
         origin = json.loads(value)["origin"]
-        return int(origin["partition"]), int(origin["offset"])
-    except (ValueError, KeyError, TypeError):
+        return (int(origin["partition"]), int(origin["offset"])) if origin["topic_id"] == topic_id else None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -133,6 +126,8 @@ class Target:
         self.wait_s = wait_s
         self.admin: AdminClient = reach(settings)
         self.ledger = Ledger(settings)
+        # One question for positions at a time: the client has been seen to crash when many threads ask.
+        self._asking = threading.Lock()
         self.never_word = f"Zn{uuid.uuid4().hex[:12]}"
         """How all words begin that stand in questions of a `never` category."""
         self.tenant_word = f"Zq{uuid.uuid4().hex[:12]}"
@@ -158,12 +153,21 @@ class Target:
 
     def write_built(self, topic: str, batch: bytes, count: int) -> list[Place]:
         """Write a batch of so many records that is built already. Raises NotTaken."""
+        return list(self._write(topic, batch, count, 0))
+
+    def write_to(self, topic: str, partition: int, records: Iterable[Raw], codec: int) -> list[Stretch]:
+        """Write records to a partition of a topic as they are, in batches. Raises NotTaken."""
+        return [self._write(topic, batch_of(each, codec), len(each), partition) for each in _batches(records)]
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
         name = self.settings.prefix + topic
-        first = produce(self._leader_of(name), name, batch)
-        places = [Place(topic, 0, first + number) for number in range(count)]
-        if topic == "journal":
-            self.ledger.forged.update(places)
-        return places
+        return len(self.admin.list_topics(name, timeout=READ_S).topics[name].partitions)
+
+    def _write(self, topic: str, batch: bytes, count: int, partition: int) -> Stretch:
+        name = self.settings.prefix + topic
+        first = produce(self._leader_of(name, partition), name, batch, partition)
+        return Stretch(topic, partition, first, count)
 
     def write_odd(self, topic: str, batch: bytes) -> Place:
         """Write a batch that no client can read; where it is set aside. Raises NotTaken."""
@@ -175,15 +179,22 @@ class Target:
         return self.client.ask(requests, timeout_s=timeout_s)
 
     def is_read(self, places: Sequence[Place]) -> bool:
-        """Whether the workers whose group shares the topic have read the last of these places of one topic."""
+        """Whether the workers whose group shares the topic have read the last of these places of one topic.
+
+        Where they are of several partitions, the last of each.
+        """
         if not places:
             return True
         topic = places[0].topic
         group = BY_NAME["requests" if topic == self.settings.classify.topic else topic].group
         if group is None:
             return True
-        position = group_position(self.admin, self.settings, group, topic)
-        return position is not None and position > max(place.offset for place in places)
+        last: dict[int, int] = {}
+        for place in places:
+            last[place.partition] = max(place.offset, last.get(place.partition, 0))
+        with self._asking:
+            positions = group_positions(self.admin, self.settings, group, topic, max(last) + 1)
+        return all(positions.get(partition, 0) > offset for partition, offset in last.items())
 
     def eventually(self, holds: Callable[[], bool]) -> bool:
         """Whether something comes to hold within the time that the target has."""
@@ -194,9 +205,9 @@ class Target:
             time.sleep(PAUSE_S)
         return True
 
-    def _leader_of(self, name: str) -> str:
+    def _leader_of(self, name: str, partition: int) -> str:
         metadata = self.admin.list_topics(name, timeout=READ_S)
-        broker = metadata.brokers[metadata.topics[name].partitions[0].leader]
+        broker = metadata.brokers[metadata.topics[name].partitions[partition].leader]
         return f"{broker.host}:{broker.port}"
 
 

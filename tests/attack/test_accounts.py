@@ -12,7 +12,8 @@ import pytest
 from refrain.streams.settings import Settings
 from tests.attack.attack import Attack, Sent, accounts, carry_out
 from tests.attack.calm import CalmFigures, CalmStream
-from tests.attack.target import Place, Target
+from tests.attack.places import Place
+from tests.attack.target import Target
 from tests.attack.workers import Workers
 
 REQUEST, FORWARD = Place("requests", 0, 7), Place("forwards", 0, 7)

@@ -45,6 +45,14 @@ class Workers:
         shown = subprocess.run(command, capture_output=True, text=True, check=False)
         return sum(map(int, shown.stdout.split())) // 1_024
 
+    def memory_by_worker(self) -> dict[str, int]:
+        """Resident memory of each of them, in MB."""
+        names = {str(worker["pid"]): worker["name"] for worker in self._told() if worker["pid"] is not None}
+        command = ["ps", "-o", "pid=,rss=", "-p", ",".join(names) or "0"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False)
+        pairs = [line.split() for line in shown.stdout.splitlines()]
+        return {names[pid]: int(kb) // 1_024 for pid, kb in pairs}
+
     def metrics(self) -> dict[str, str]:
         """The metrics of each worker that answers, as they are served."""
         found = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from refrain.ops.cluster.held import Held
 from refrain.ops.cluster.lag import Behind, LostPosition, Stranger, lost_positions
 from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.lag_findings import LAG_WARN, WAIT_MS_MAX, lag_findings
@@ -53,6 +54,24 @@ def test_a_position_that_the_log_has_cut_fails_also_while_nothing_lags() -> None
     rows = look(Behind(0, 0, lost=(LostPosition(0, 90, 0, 4),)), "populate", "completions")
     assert "made again" in rows[0].seen
     assert [each.state for each in rows] == ["fail", "fail"]
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "told"),
+    [
+        (NOW_MS - WAIT_MS_MAX - 60_000, "open for 2 min holds up partition 3 of journal at 17: 5 offsets wait"),
+        (NOW_MS + 60_000, "open holds up partition 3 of journal at 17: 5 offsets wait"),
+        (None, "open holds up partition 3"),
+        (NOW_MS - 500, None),
+    ],
+)
+def test_a_transaction_that_is_left_open_fails_and_one_of_a_worker_does_not(
+    since_ms: int | None, told: str | None
+) -> None:
+    row = look(Behind(0, 1, held=(Held(3, 17, 5, since_ms),)))[0]
+    assert row.state == ("ok" if told is None else "fail")
+    assert told is None or told in row.seen
+    assert told is None or "abort" in row.do
 
 
 def test_positions_are_lost_before_the_first_and_behind_the_last_record() -> None:

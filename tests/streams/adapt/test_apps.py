@@ -121,7 +121,7 @@ def test_an_app_that_fails_is_followed_by_another_one(problem: Exception) -> Non
     assert world.reported() == 0.8
 
 
-def test_an_app_whose_topic_was_made_anew_is_followed_by_another_one() -> None:
+def test_an_app_whose_topic_was_made_anew_is_followed_by_another_one(caplog: pytest.LogCaptureFixture) -> None:
     world = World(lambda number: None)
     records = world.cluster.topic("load").records[0]
     sample = records.pop()
@@ -138,6 +138,10 @@ def test_an_app_whose_topic_was_made_anew_is_followed_by_another_one() -> None:
     world.run()
     assert len(world.apps) == 2
     assert world.reported() == 0.8
+    assert world.changes == [], "no outage"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "topic load was made anew, or has more partitions: a new app reads it"
+    ]
 
 
 def test_apps_that_fail_again_and_again_though_the_cluster_answers_end_the_worker() -> None:
