@@ -16,7 +16,7 @@ from refrain.ops.cluster.held import Held, held
 from refrain.streams.kafka.config import client_id
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import MemberDescription  # type: ignore[attr-defined]
+    from confluent_kafka.admin import MemberDescription
 
     from refrain.streams.settings import Settings
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from refrain.ops.cluster.connection import AWAY, client, create_client, reach, unreachable
 from refrain.ops.observe.findings import Finding
@@ -23,7 +23,7 @@ from refrain.streams import time_of_day
 from refrain.streams.errors import RefrainError, WrongSetup
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import BrokerMetadata, ClusterMetadata  # type: ignore[attr-defined]
+    from confluent_kafka.admin import BrokerMetadata, ClusterMetadata
 
     from refrain.ops.observe.deadline import Deadline
     from refrain.ops.observe.replicas import ReplicaState

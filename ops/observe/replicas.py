@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from refrain.schemas.topics import TOPICS
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
+    from confluent_kafka.admin import ClusterMetadata
 
     from refrain.streams.settings import Settings
 

@@ -18,7 +18,7 @@ from confluent_kafka import (
 from confluent_kafka import (
     Consumer as ConfluentConsumer,
 )
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
+from confluent_kafka.admin import (
     AdminClient,
     ConfigEntry,
     ConfigResource,
