@@ -21,7 +21,7 @@ from refrain.streams.edge.keys import PEPPER, keys_path
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.health import HealthServer, Liveness
 from refrain.streams.settings import Edge, Http, Settings
-from tests.streams.edge.service import WaitingCluster, add_key, now_ms
+from tests.streams.edge.service import WAIT_S, WaitingCluster, add_key, now_ms
 from tests.streams.edge.serving import Serving, serving
 
 NOWHERE = "127.0.0.1:1"
@@ -34,9 +34,10 @@ def settings_of(folder: Path, **edge: Any) -> Settings:
 
 @contextmanager
 def endpoint(settings: Settings) -> Iterator[Serving]:
-    """An endpoint with its health port, known to the state folder as a worker is."""
+    """An endpoint that is ready, with its health port, known to the state folder as a worker is."""
     with ExitStack() as opened:
         one = opened.enter_context(serving(settings, WaitingCluster(now_ms)))
+        assert one.ready.wait(WAIT_S)
         health = opened.enter_context(HealthServer(Http(), Liveness(), one.metrics.registry))
         tell(settings.state_dir, health.port)
         yield one

@@ -21,6 +21,8 @@ class Serving:
     def __init__(self, settings: Settings, cluster: MemoryCluster) -> None:
         self.metrics = Metrics()
         self.problem: Exception | None = None
+        self.ready = threading.Event()
+        """Set once it does its work: it listens before that."""
         self._settings = settings
         self._cluster = cluster
         self._stop = threading.Event()
@@ -50,7 +52,7 @@ class Serving:
 
     def _run(self) -> None:
         context = WorkerContext(
-            self._settings, self._cluster, self.metrics, stop=self._stop.is_set, ready=lambda: None, now_ms=now_ms
+            self._settings, self._cluster, self.metrics, stop=self._stop.is_set, ready=self.ready.set, now_ms=now_ms
         )
         try:
             run_edge(context, self._port.put)
