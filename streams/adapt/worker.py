@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -23,7 +22,7 @@ from refrain.streams.adapt.lenient_records import UNREADABLE, Flaw
 from refrain.streams.adapt.load_window import LoadReports, LoadWindow, load_of
 from refrain.streams.errors import ClusterFailed, RefrainError, Refusal, RefusalCode, Unanswered, WrongSetup
 from refrain.streams.kafka.incarnation import TopicMadeAnew
-from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.outages import Waiting, asked_once, pauses
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import read
@@ -288,16 +287,11 @@ class _Term:
         """
         cluster = asked_once(self._context.cluster)
         try:
-            return await asyncio.get_running_loop().run_in_executor(None, partial(_found, cluster))
+            return await asyncio.get_running_loop().run_in_executor(
+                None, lambda: (cluster.topic_id(SOURCE), cluster.partitions(SOURCE))
+            )
         except (ClusterFailed, WrongSetup):
             return None
-
-
-def _found(cluster: Cluster) -> tuple[str, int]:
-    # While brokers are away a client that asks for the id tries them again and again, which costs half a core; it waits
-    # for their offsets at no cost.
-    count = len(cluster.ends(SOURCE))
-    return cluster.topic_id(SOURCE), count
 
 
 async def _stopped(app: Any) -> None:

@@ -36,7 +36,7 @@ from refrain.streams.kafka.config import (
 )
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.expiring_producer import ExpiringProducer
-from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure_of, forbidden
+from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, SILENT_CODES, failure_of, forbidden
 from refrain.streams.kafka.incarnation import Incarnation, safe_id
 from refrain.streams.kafka.interface import RebalanceListener, Record, Span, Target, Wanted, cluster_name
 from refrain.streams.kafka.offsets import known_offset
@@ -46,13 +46,12 @@ from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProd
 from refrain.streams.kafka.raw_fetch import raw_fetch
 from refrain.streams.kafka.reader import NO_GROUP, KafkaReader
 from refrain.streams.kafka.spans import read_spans
+from refrain.streams.kafka.sparing import Sparing
 from refrain.streams.kafka.tail import KafkaTail
 from refrain.streams.settings import Settings
 
 PATIENCE_S = 60.0
 """How long a command waits for the cluster (workers wait without end)."""
-SILENT_CODES = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
-"""What a client says of a broker that does not answer, whatever the reason."""
 MISSING_HERE_CODES = MISSING_CODES | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
@@ -71,6 +70,7 @@ class KafkaCluster:
         # What it cannot do raises and is told there: between its calls it has nothing to say of a broker that is away.
         self._admin = AdminClient({**self._base, "log_level": 0})
         self._asking: ConfluentConsumer | None = None
+        self._sparing = Sparing()
         self._complaints = Complaints()
         self._has_answered = False
         self._lock = threading.Lock()
@@ -122,7 +122,7 @@ class KafkaCluster:
             listener,
             from_start,
             self._outages,
-            describe=lambda timeout_s: self.described(topic, timeout_s),
+            describe=lambda: self.described(topic),
             instance=instance,
         )
 
@@ -140,7 +140,7 @@ class KafkaCluster:
         self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None, stop: Callable[[], bool]
     ) -> Iterator[Record]:
         name, reading, fetch = self.name(topic), self._reading(), raw_fetch(self._settings)
-        incarnation = Incarnation(name, lambda timeout_s: self.described(topic, timeout_s))
+        incarnation = Incarnation(name, lambda: self.described(topic))
         return read_spans(reading, topic, name, spans, wanted, stop, fetch, incarnation)
 
     def reader(self, topic: str) -> KafkaReader:
@@ -225,8 +225,7 @@ class KafkaCluster:
     def _partition_counts(self, names: Sequence[str]) -> dict[str, int]:
         """The number of partitions of each topic that is there and visible, by its name on the cluster."""
         found: dict[str, int] = {}
-        asked = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=TARGETS_TIMEOUT_S)
-        for name, future in asked.items():
+        for name, future in self._describe_topics(names, TARGETS_TIMEOUT_S).items():
             try:
                 found[name] = len(future.result().partitions)
             except KafkaException as problem:
@@ -235,10 +234,16 @@ class KafkaCluster:
                     raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
         return found
 
-    def described(self, topic: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Future[Any]:
+    def described(self, topic: str) -> Future[Any]:
         """Ask for the description of a topic, with its id. Waits for nothing."""
         name = self.name(topic)
-        return self._admin.describe_topics(TopicCollection([name]), request_timeout=timeout_s)[name]
+        return self._describe_topics([name], ANSWER_TIMEOUT_S)[name]
+
+    def _describe_topics(self, names: Sequence[str], timeout_s: float) -> Mapping[str, Future[Any]]:
+        def ask(within_s: float) -> Mapping[str, Future[Any]]:
+            return self._admin.describe_topics(TopicCollection(list(names)), request_timeout=within_s)
+
+        return self._sparing.ask(ask, names, timeout_s)
 
     def _describe(self, topic: str) -> Any:
         try:

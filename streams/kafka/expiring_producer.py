@@ -53,6 +53,15 @@ class ExpiringProducer(ClosesProducer):
     def send_singly(self, records: Sequence[Outgoing]) -> None:
         self._send(self._single_client(self._config), records)
 
+    def _begin_again(self) -> None:
+        """Write by new clients from now on, once records have expired: nothing is on its way then.
+
+        A client that knows a topic from before it was made anew may send to who led it then, for ever: the new one
+        counts its leaders from 0, and the client takes that for stale (librdkafka issue 4898).
+        """
+        self._producer = ConfluentProducer(self._config)
+        self._singles = None
+
     def _send(self, client: ConfluentProducer, records: Sequence[Outgoing]) -> None:
         reports = DeliveryReports(self._prefix, records)
         by_partition: dict[tuple[str, int], list[int]] = {}
@@ -83,6 +92,7 @@ class ExpiringProducer(ClosesProducer):
         if reports.failure is not None:
             error, where = reports.failure
             if error.code() in EXPIRED_CODES:
+                self._begin_again()
                 raise DeliveryExpired(f"{where}: not written in time ({error.str()})")
             try:
                 reports.raise_failure()

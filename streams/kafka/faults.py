@@ -54,6 +54,9 @@ FORGOTTEN_CODES = frozenset(
 LOST_EXCEPTION = "without setting an exception"
 """What the interpreter says of a call that failed and left no exception behind."""
 
+SILENT_CODES = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
+"""What a client says of a broker that does not answer, whatever the reason."""
+
 MISSING_CODES = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,

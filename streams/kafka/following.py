@@ -36,7 +36,7 @@ class Following:
         fetch: Fetch,
         *,
         of_all: Collection[str] = (),
-        describe: Callable[[str, float], Future[Any]] | None = None,
+        describe: Callable[[str], Future[Any]] | None = None,
         partitions: Callable[[str], int] | None = None,
         anew: Callable[[Collection[int]], None] = lambda partitions: None,
         clock: Callable[[], float] = time.monotonic,
@@ -98,7 +98,7 @@ class Following:
 
     def _incarnation(self, topic: str) -> Incarnation:
         describe = self._describe
-        asks = None if describe is None else lambda timeout_s: describe(topic, timeout_s)
+        asks = None if describe is None else lambda: describe(topic)
         return Incarnation(cluster_name(self._prefix, topic), asks, self._clock)
 
     def _look(self) -> None:

@@ -21,20 +21,14 @@ from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure
 from refrain.streams.kafka.interface import OffsetAndMetadata
 
 LOOK_EVERY_S = 2.0
-LOOK_EVERY_S_MAX = 30.0
-"""How often it is looked while nobody answers."""
-LOOK_TIMEOUT_S = 1.0
-"""How long a look may last. One for which no controller is there costs half a core as long as it does: the client tries
-it again and again."""
-ASK_TIMEOUT_S = 15.0
 TOLD_MS = 86_400_000
 """How long commits tell that an offset was set by hand, or that the topic was made anew."""
 _SIGN, _NOTE, _END = "@", "!", ";"
 
 logger = logging.getLogger(__name__)
 
-Describe = Callable[[float], Future[Any]]
-"""Asks for the description of the topic, and waits for it so many seconds."""
+Describe = Callable[[], Future[Any]]
+"""Asks for the description of the topic."""
 
 
 class Incarnation:
@@ -48,7 +42,6 @@ class Incarnation:
         self._describe = describe
         self._clock = clock
         self._due_s = 0.0
-        self._every_s = LOOK_EVERY_S
         self._asked: Future[Any] | None = None
         self.id = ""
         """The topic's id, empty while it is not known."""
@@ -67,7 +60,7 @@ class Incarnation:
         if self._describe is not None:
             self._asked = None
             self._due_s = self._clock() + LOOK_EVERY_S
-            self._take(self._describe(ASK_TIMEOUT_S))
+            self._take(self._describe())
 
     def look(self) -> None:
         """Ask now and then, and wait for nothing. Raises ClusterFailed once another one is known to be there."""
@@ -78,17 +71,14 @@ class Incarnation:
             self._asked = None
             try:
                 self._take(asked)
-                self._every_s = LOOK_EVERY_S
             except ClusterFailed as problem:
                 if isinstance(problem, TopicMadeAnew):
                     raise
-                # Who does not answer now is asked again, more seldom; that is no outage of what the consumer reads.
-                self._every_s = min(LOOK_EVERY_S_MAX, 4 * self._every_s)
-                self._due_s = self._clock() + self._every_s
+                # Who does not answer now is asked again; that is no outage of what the consumer reads.
                 logger.debug("which topic %s is there is not known: %s", self._name, problem)
         elif asked is None and self._clock() >= self._due_s:
-            self._due_s = self._clock() + self._every_s
-            self._asked = self._describe(LOOK_TIMEOUT_S)
+            self._due_s = self._clock() + LOOK_EVERY_S
+            self._asked = self._describe()
 
     def begin(self, kept: Mapping[int, OffsetAndMetadata], now_ms: int) -> Collection[int]:
         """Begin with what was committed of partitions that have come; those whose offsets are of another incarnation.

@@ -29,7 +29,7 @@ class KafkaTail:
         fetch: Fetch,
         *,
         of_all: Collection[str] = (),
-        describe: Callable[[str, float], Future[Any]] | None = None,
+        describe: Callable[[str], Future[Any]] | None = None,
         partitions: Callable[[str], int] | None = None,
     ) -> None:
         """`of_all`, `describe` and `partitions` are as those of `Following`."""

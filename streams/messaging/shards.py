@@ -66,9 +66,6 @@ def journal_shards(cluster: Cluster, clock: Callable[[], float] = time.monotonic
     def look() -> str:
         nonlocal known, looked_s
         if clock() - looked_s >= LOOK_EVERY_S:
-            # Offsets are waited for at no cost while brokers are away, where who asks for the id tries them again and
-            # again, for half a core.
-            cluster.ends("journal")
             known, looked_s = cluster.topic_id("journal"), clock()
         return known
 

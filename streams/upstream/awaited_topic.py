@@ -56,7 +56,7 @@ class AwaitsTopic:
         """What was written to a topic of which another has the name by now, as far as it is kept: once of each."""
         self._forget()
         if self._asked is None:
-            self._asked = self._executor.submit(self._found)
+            self._asked = self._executor.submit(self._cluster.topic_id, self._topic)
         if not self._asked.done():
             return []
         asked, self._asked = self._asked, None
@@ -76,13 +76,6 @@ class AwaitsTopic:
             self._topic, len(records), KEPT_S,
         )  # fmt: skip
         return records
-
-    def _found(self) -> str:
-        """The id of the topic that is there. Raises ClusterFailed or WrongSetup."""
-        # While brokers are away a client that asks for the id tries them again and again, which costs half a core; it
-        # waits for their offsets at no cost.
-        self._cluster.ends(self._topic)
-        return self._cluster.topic_id(self._topic)
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -33,11 +33,9 @@ class Broker:
         self.answer = answer
         self.asked = 0
         self.now_s = 0.0
-        self.timeout_s = 0.0
 
-    def describe(self, timeout_s: float) -> Future[Any]:
+    def describe(self) -> Future[Any]:
         self.asked += 1
-        self.timeout_s = timeout_s
         told: Future[Any] = Future()
         if isinstance(self.answer, Exception):
             told.set_exception(self.answer)
@@ -95,27 +93,6 @@ def test_an_answer_that_does_not_come_ends_nobody(code: int) -> None:
     broker.answer = error(code)
     look_long(incarnation, broker)
     assert incarnation.id == ID
-
-
-def test_while_nobody_answers_it_is_asked_seldom_and_shortly_and_then_as_before() -> None:
-    broker = Broker()
-    incarnation = broker.reading()
-
-    def asked_in(seconds: int) -> int:
-        before = broker.asked
-        for _ in range(seconds):
-            broker.now_s += 1
-            incarnation.look()
-        return broker.asked - before
-
-    usual = asked_in(60)
-    broker.answer = error(KafkaError._TIMED_OUT)
-    asked_in(60)
-    seldom = asked_in(60)
-    assert seldom * broker.timeout_s <= 0.05 * 60 < usual
-    broker.answer = ID
-    asked_in(60)
-    assert asked_in(60) == usual
 
 
 def test_what_was_set_by_hand_is_told_at_once_and_by_commits_of_a_day() -> None:

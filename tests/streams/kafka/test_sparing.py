@@ -1,0 +1,92 @@
+"""Questions to a controller that does not answer: short, and fewer and fewer, until it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from refrain.streams.kafka.sparing import PAUSE_MAX_S, SHORT_S, Sparing
+
+LONG_S = 5.0
+
+
+class Controller:
+    """Answers at once, as it is told, and knows how long each question would have waited."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.error: KafkaError | None = None
+        self.waits_s: list[float] = []
+        self._sparing = Sparing(lambda: self.now_s)
+
+    def question(self, within_s: float) -> Mapping[str, Future[Any]]:
+        self.waits_s.append(within_s)
+        answer: Future[Any] = Future()
+        if self.error is None:
+            answer.set_result("described")
+        else:
+            answer.set_exception(KafkaException(self.error))
+        return {"p.things": answer}
+
+    def ask(self) -> Any:
+        return self._sparing.ask(self.question, ["p.things"], LONG_S)["p.things"].result(0)
+
+
+def silent() -> Controller:
+    found = Controller()
+    found.error = KafkaError(KafkaError._TIMED_OUT)
+    with pytest.raises(KafkaException):
+        found.ask()
+    return found
+
+
+def test_one_that_answers_is_asked_each_time() -> None:
+    controller = Controller()
+    assert [controller.ask() for _ in range(3)] == ["described"] * 3
+    assert controller.waits_s == [LONG_S] * 3
+
+
+def test_in_a_pause_nothing_is_asked_and_the_answer_is_that_it_came_too_late() -> None:
+    controller = silent()
+    with pytest.raises(KafkaException) as told:
+        controller.ask()
+    assert told.value.args[0].code() == KafkaError._TIMED_OUT
+    assert len(controller.waits_s) == 1
+
+
+def test_while_it_is_silent_it_is_asked_shortly_and_more_and_more_seldom() -> None:
+    controller, asked_s = silent(), [0.0]
+    for controller.now_s in [tenth / 10 for tenth in range(1, 1_200)]:
+        before = len(controller.waits_s)
+        with pytest.raises(KafkaException):
+            controller.ask()
+        if len(controller.waits_s) > before:
+            asked_s.append(controller.now_s)
+    pauses = [after - before for before, after in zip(asked_s, asked_s[1:], strict=False)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] == pytest.approx(1.0)
+    assert pauses[-1] == pytest.approx(PAUSE_MAX_S)
+    assert set(controller.waits_s[1:]) == {SHORT_S}
+
+
+def test_once_it_answers_it_is_asked_as_before() -> None:
+    controller = silent()
+    controller.now_s += PAUSE_MAX_S
+    controller.error = None
+    assert [controller.ask() for _ in range(2)] == ["described"] * 2
+    assert controller.waits_s[1:] == [SHORT_S, LONG_S]
+
+
+def test_an_error_of_the_controller_is_an_answer() -> None:
+    controller = silent()
+    controller.now_s += PAUSE_MAX_S
+    controller.error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    for _ in range(2):
+        with pytest.raises(KafkaException) as told:
+            controller.ask()
+        assert told.value.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+    assert len(controller.waits_s) == 3
