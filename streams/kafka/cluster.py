@@ -99,7 +99,7 @@ class KafkaCluster:
 
     def producer(self, *, delivery_timeout_ms: int | None = None) -> KafkaProducer | ExpiringProducer:
         if delivery_timeout_ms is None:
-            return KafkaProducer(self._base, self._settings, self._outages)
+            return KafkaProducer(self._base, self._settings, self._outages, self.described)
         return ExpiringProducer(self._base, self._settings.prefix, delivery_timeout_ms, self._outages)
 
     def transactional(self, name: str) -> KafkaTransactionalProducer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, cast
 
@@ -26,7 +27,8 @@ from refrain.streams.kafka.faults import (
     is_nameless,
     is_unanswered,
 )
-from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing
+from refrain.streams.kafka.incarnation import Incarnation
+from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, cluster_name
 from refrain.streams.kafka.outages import STOP_WAIT_S, Outages, Waiting, pauses
 from refrain.streams.settings import Settings
 
@@ -46,10 +48,23 @@ FULL_S = 0.05
 
 
 class KafkaProducer(ClosesProducer):
-    """An idempotent producer: `send` waits until every record is acknowledged by all replicas."""
+    """An idempotent producer: `send` waits until every record is acknowledged by all replicas.
 
-    def __init__(self, base: Mapping[str, Any], settings: Settings, outages: Outages) -> None:
+    With `describe` (a topic, to the answer of what it is) it finds out while it waits whether a topic was made anew. A
+    client that knows the one before may send to who led that, for ever: the new one counts its leaders from 0, and the
+    client takes that for stale (librdkafka issue 4898). Only another client writes to it.
+    """
+
+    def __init__(
+        self,
+        base: Mapping[str, Any],
+        settings: Settings,
+        outages: Outages,
+        describe: Callable[[str], Future[Any]] | None = None,
+    ) -> None:
         self._prefix = settings.prefix
+        self._describe = describe
+        self._topics: dict[str, Incarnation] = {}
         self._told_after_s = settings.send_timeout_ms / 1_000
         self._outages = outages
         self._config = {
@@ -64,8 +79,8 @@ class KafkaProducer(ClosesProducer):
     def send(self, records: Sequence[Outgoing]) -> None:
         """Produce and wait, as long as an outage lasts: the client goes on trying, in order and without repeats.
 
-        Raises RecordsRefused for those that the broker never takes, when all others are written, and SendFailed when
-        patience is over or the worker is to stop.
+        Raises RecordsRefused for those that the broker never takes, when all others are written, SendFailed when
+        patience is over or the worker is to stop, and TopicMadeAnew.
         """
         self._send(self._producer, records)
 
@@ -74,6 +89,12 @@ class KafkaProducer(ClosesProducer):
         self._send(self._single_client(self._config), records)
 
     def _send(self, client: ConfluentProducer, records: Sequence[Outgoing]) -> None:
+        topics = {record.topic for record in records}
+        for topic in topics - self._topics.keys():
+            describe = None if self._describe is None else partial(self._describe, topic)
+            self._topics[topic] = Incarnation(cluster_name(self._prefix, topic), describe, self._outages.clock)
+            # Which one it writes to is asked before it does, and heard when it is looked at again.
+            self._topics[topic].look()
         with self._outages.waiting("acknowledgements") as wait:
 
             def go_on(missing: int) -> None:
@@ -82,6 +103,8 @@ class KafkaProducer(ClosesProducer):
                                      " broker up?")  # fmt: skip
                 if wait.lasted_s >= self._told_after_s:
                     wait.failed(f"{missing} records are not acknowledged after {wait.lasted_s:.0f} s")
+                    for topic in topics:
+                        self._topics[topic].look()
 
             try:
                 produce_and_wait(client, self._prefix, records, go_on)
@@ -158,6 +181,9 @@ class KafkaTransactionalProducer(ClosesProducer):
         except Unanswered as problem:
             if producer is self._producer:
                 self._abort(wait)
+            if producer is self._producer:
+                # It may know a topic from before that was made anew, and never reach the new one (see KafkaProducer).
+                self._replace()
             raise Aborted(str(problem)) from problem
         except (SendFailed, Forbidden):
             self._abort(wait)

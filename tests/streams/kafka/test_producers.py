@@ -11,12 +11,14 @@ from confluent_kafka import KafkaError, KafkaException
 from refrain.streams.errors import Aborted, ClusterFailed, Fenced, RecordsRefused, SendFailed, Unanswered
 from refrain.streams.kafka import producer as kafka_producer
 from refrain.streams.kafka.convert import KafkaGroupMetadata
+from refrain.streams.kafka.incarnation import TopicMadeAnew
 from refrain.streams.kafka.interface import OffsetAndMetadata
 from refrain.streams.kafka.outages import STOP_WAIT_S, Outages
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
 from refrain.streams.settings import Settings
 from tests.streams.kafka.cluster_contract import records_of
 from tests.streams.kafka.fake_client import FakeProducer, error
+from tests.streams.kafka.test_incarnation import Broker
 from tests.streams.kafka.test_outages import Time
 
 SETTINGS = Settings(send_timeout_ms=5_000, transaction_timeout_ms=10_000)
@@ -47,6 +49,11 @@ def sending(time: Time, patience_s: float = 10**9) -> KafkaProducer:
     return KafkaProducer({}, SETTINGS, time.outages(patience_s))
 
 
+def writing(time: Time, broker: Broker) -> KafkaProducer:
+    """One that asks this broker which topic is there."""
+    return KafkaProducer({}, SETTINGS, time.outages(), lambda topic: broker.describe())
+
+
 def transacting(time: Time) -> KafkaTransactionalProducer:
     return KafkaTransactionalProducer({}, SETTINGS, "lookup-0", time.outages())
 
@@ -67,6 +74,30 @@ def test_a_slow_acknowledgement_is_no_outage(clients: Clients, time: Time) -> No
     clients[0].reports = iter([None] * 6)
     sending(time).send(records_of("things", 1))
     assert time.changes == []
+
+
+def test_a_send_that_waits_finds_out_that_its_topic_was_made_anew(clients: Clients, time: Time) -> None:
+    broker = Broker("before")
+
+    def flushed() -> None:
+        time.pass_s(0.5)
+        broker.answer = "anew"
+
+    clients[0].reports, clients[0].flushed = iter([None] * 1_000), flushed
+    with pytest.raises(TopicMadeAnew, match="things"):
+        writing(time, broker).send(records_of("things", 1))
+    assert time.now_s < 30
+
+
+@pytest.mark.parametrize("answer", ["the same", error(KafkaError._TIMED_OUT)])
+def test_a_send_waits_on_while_its_topic_is_the_same_or_nobody_says(
+    clients: Clients, time: Time, answer: str | Exception
+) -> None:
+    clients[0].reports = iter([None] * 240 + [0])
+    broker = Broker(answer)
+    writing(time, broker).send(records_of("things", 1))
+    assert time.now_s == pytest.approx(120.5)
+    assert broker.asked > 1
 
 
 def test_a_send_ends_soon_after_the_worker_is_asked_to_stop(clients: Clients, time: Time) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_while_it_is_silent_it_is_asked_shortly_and_more_and_more_seldom() -> No
             controller.ask()
         if len(controller.waits_s) > before:
             asked_s.append(controller.now_s)
-    pauses = [after - before for before, after in zip(asked_s, asked_s[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(asked_s)]
     assert pauses == sorted(pauses)
     assert pauses[0] == pytest.approx(1.0)
     assert pauses[-1] == pytest.approx(PAUSE_MAX_S)
