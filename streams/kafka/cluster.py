@@ -262,7 +262,9 @@ class KafkaCluster:
             # A question by the admin client makes it try a dead leader again and again, at the cost of a core.
             found = self._asker().offsets_for_times(places, ANSWER_TIMEOUT_S) if places else []
         except KafkaException as problem:
+            self._sparing.away()
             raise self._no_offsets(problem.args[0], topic, max(asked)) from problem
+        self._sparing.back()
         for each in found:
             if each.error is not None:
                 raise self._no_offsets(each.error, topic, each.partition)

@@ -16,10 +16,10 @@ from confluent_kafka import KafkaError, KafkaException
 
 from refrain.streams.kafka.faults import SILENT_CODES
 
-SHORT_S = 1.0
+SHORT_S = 2.0
 """How long a question may last, once one was not answered."""
-PAUSE_S = 1.0
-PAUSE_MAX_S = 12.0
+PAUSE_S = 4.0
+PAUSE_MAX_S = 16.0
 """How long nothing is asked after a question that was not answered: twice as long each time, up to this."""
 
 
@@ -30,6 +30,17 @@ class Sparing:
         self._clock = clock
         self._pause_s = 0.0
         self._again_s = float("-inf")
+        self._is_away = False
+
+    def away(self) -> None:
+        """Other questions are not answered either."""
+        self._is_away = True
+
+    def back(self) -> None:
+        """Another question is answered: where none was, a pause is over."""
+        if self._is_away:
+            self._is_away = False
+            self._again_s = float("-inf")
 
     def ask(
         self, question: Callable[[float], Mapping[str, Future[Any]]], names: Iterable[str], timeout_s: float

@@ -153,7 +153,7 @@ def test_what_the_brokers_do_not_take_in_time_is_aborted_and_can_be_committed_ag
         producer.transact(records_of("things", 1), None, {})
     assert clients[0].calls.count("abort_transaction") == 6
     assert producer.transact(records_of("things", 1), None, {}) == {("things", 0): 1}
-    assert clients[0].calls.count("init_transactions") == 1
+    assert [each.calls.count("init_transactions") for each in clients[:2]] == [1, 1], "it may know a topic that is gone"
 
 
 def test_a_transaction_that_takes_no_more_records_is_aborted_and_made_again(clients: Clients, time: Time) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from refrain.streams.kafka.sparing import PAUSE_MAX_S, SHORT_S, Sparing
+from refrain.streams.kafka.sparing import PAUSE_MAX_S, PAUSE_S, SHORT_S, Sparing
 
 LONG_S = 5.0
 
@@ -22,7 +22,7 @@ class Controller:
         self.now_s = 0.0
         self.error: KafkaError | None = None
         self.waits_s: list[float] = []
-        self._sparing = Sparing(lambda: self.now_s)
+        self.sparing = Sparing(lambda: self.now_s)
 
     def question(self, within_s: float) -> Mapping[str, Future[Any]]:
         self.waits_s.append(within_s)
@@ -34,7 +34,7 @@ class Controller:
         return {"p.things": answer}
 
     def ask(self) -> Any:
-        return self._sparing.ask(self.question, ["p.things"], LONG_S)["p.things"].result(0)
+        return self.sparing.ask(self.question, ["p.things"], LONG_S)["p.things"].result(0)
 
 
 def silent() -> Controller:
@@ -69,7 +69,7 @@ def test_while_it_is_silent_it_is_asked_shortly_and_more_and_more_seldom() -> No
             asked_s.append(controller.now_s)
     pauses = [after - before for before, after in pairwise(asked_s)]
     assert pauses == sorted(pauses)
-    assert pauses[0] == pytest.approx(1.0)
+    assert pauses[0] == pytest.approx(PAUSE_S)
     assert pauses[-1] == pytest.approx(PAUSE_MAX_S)
     assert set(controller.waits_s[1:]) == {SHORT_S}
 
@@ -91,3 +91,19 @@ def test_an_error_of_the_controller_is_an_answer() -> None:
             controller.ask()
         assert told.value.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
     assert len(controller.waits_s) == 3
+
+
+def test_when_the_cluster_is_back_a_pause_is_over() -> None:
+    controller = silent()
+    controller.sparing.away()
+    controller.error = None
+    controller.sparing.back()
+    assert controller.ask() == "described"
+
+
+def test_that_others_answer_while_the_controller_does_not_ends_no_pause() -> None:
+    controller = silent()
+    controller.error = None
+    controller.sparing.back()
+    with pytest.raises(KafkaException):
+        controller.ask()
