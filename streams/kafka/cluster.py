@@ -30,8 +30,8 @@ from refrain.streams.kafka.complaints import Complaints
 from refrain.streams.kafka.config import (
     ADMIN_TIMEOUT_S,
     ANSWER_TIMEOUT_S,
+    DESCRIBE_TIMEOUT_S,
     PRODUCE_BYTES_MAX,
-    TARGETS_TIMEOUT_S,
     connection,
 )
 from refrain.streams.kafka.consumer import KafkaConsumer
@@ -217,7 +217,7 @@ class KafkaCluster:
         if not resources:
             return {}
         found: dict[str, Target] = {}
-        for resource, future in self._admin.describe_configs(resources, request_timeout=TARGETS_TIMEOUT_S).items():
+        for resource, future in self._admin.describe_configs(resources, request_timeout=DESCRIBE_TIMEOUT_S).items():
             name = str(resource.name)
             found[names[name]] = _target(counts[name], _config_of(future))
         return found
@@ -225,7 +225,7 @@ class KafkaCluster:
     def _partition_counts(self, names: Sequence[str]) -> dict[str, int]:
         """The number of partitions of each topic that is there and visible, by its name on the cluster."""
         found: dict[str, int] = {}
-        for name, future in self._describe_topics(names, TARGETS_TIMEOUT_S).items():
+        for name, future in self._describe_topics(names, DESCRIBE_TIMEOUT_S).items():
             try:
                 found[name] = len(future.result().partitions)
             except KafkaException as problem:
@@ -237,7 +237,7 @@ class KafkaCluster:
     def described(self, topic: str) -> Future[Any]:
         """Ask for the description of a topic, with its id. Waits for nothing."""
         name = self.name(topic)
-        return self._describe_topics([name], ANSWER_TIMEOUT_S)[name]
+        return self._describe_topics([name], DESCRIBE_TIMEOUT_S)[name]
 
     def _describe_topics(self, names: Sequence[str], timeout_s: float) -> Mapping[str, Future[Any]]:
         def ask(within_s: float) -> Mapping[str, Future[Any]]:
@@ -262,7 +262,8 @@ class KafkaCluster:
             # A question by the admin client makes it try a dead leader again and again, at the cost of a core.
             found = self._asker().offsets_for_times(places, ANSWER_TIMEOUT_S) if places else []
         except KafkaException as problem:
-            self._sparing.away()
+            if problem.args[0].code() in SILENT_CODES:
+                self._sparing.away()
             raise self._no_offsets(problem.args[0], topic, max(asked)) from problem
         self._sparing.back()
         for each in found:

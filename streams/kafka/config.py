@@ -12,9 +12,9 @@ CLIENT_ID = "refrain"
 ADMIN_TIMEOUT_S = 15.0
 """How long one call that administers or describes may take."""
 ANSWER_TIMEOUT_S = 5.0
-"""How long a broker may take to tell of partitions or of a topic, and a leader to tell its offsets."""
-TARGETS_TIMEOUT_S = 3.0
-"""How long looking up what topics take may last: it is done again later, and somebody may wait for it."""
+"""How long a broker may take to tell of partitions, and a leader to tell its offsets."""
+DESCRIBE_TIMEOUT_S = 3.0
+"""How long looking up which topic is there, or what topics take, may last: it is done again later."""
 LINGER_MS = 50
 """Longer than it takes to hand over the records of a batch."""
 BATCH_BYTES_MAX = 1_000_000

@@ -33,8 +33,10 @@ class Sparing:
         self._is_away = False
 
     def away(self) -> None:
-        """Other questions are not answered either."""
-        self._is_away = True
+        """Other questions are not answered either: this one waits for them, and is asked after the longest pause."""
+        if not self._is_away:
+            self._is_away = True
+            self._again_s = self._clock() + PAUSE_MAX_S
 
     def back(self) -> None:
         """Another question is answered: where none was, a pause is over."""

@@ -107,3 +107,15 @@ def test_that_others_answer_while_the_controller_does_not_ends_no_pause() -> Non
     controller.sparing.back()
     with pytest.raises(KafkaException):
         controller.ask()
+
+
+def test_while_others_are_not_answered_either_it_is_asked_after_the_longest_pause() -> None:
+    controller = Controller()
+    controller.sparing.away()
+    for _ in range(3):
+        with pytest.raises(KafkaException):
+            controller.ask()
+        controller.now_s += PAUSE_MAX_S / 4
+        controller.sparing.away()
+    controller.now_s += PAUSE_MAX_S / 4
+    assert controller.ask() == "described"
