@@ -20,9 +20,9 @@ for _term, _places in _OPPOSITES.items():
         _BY_STEM[_root] = tuple(dict.fromkeys(_BY_STEM.get(_root, ()) + _places))
 _FIRSTS = frozenset(term.split()[0] for term in _OPPOSITES if " " in term)
 _PAIRED = frozenset(frozenset(line) for line in groups("paired_prefixes"))
-_PAIRING = frozenset(prefix for pair in _PAIRED for prefix in pair)
-_PAIRING_CHARS = sorted({len(prefix) for prefix in _PAIRING})
-_TURNING = (*_PREFIXES, *sorted(_PAIRING))
+_PAIRING = tuple(sorted({prefix for pair in _PAIRED for prefix in pair}))
+_PAIRING_CHARS = sorted(set(map(len, _PAIRING)))
+_TURNING = _PREFIXES + _PAIRING
 _APART = frozenset("anti non un dis de mis counter".split())
 """Prefixes that are no words of their own."""
 _NON = "non"
@@ -73,7 +73,7 @@ class Negations:
     @Once
     def paired(self) -> dict[str, tuple[tuple[str, str], ...]]:
         """Of words that begin like a prefix with a contrary, by what follows: the prefix and the word."""
-        return _paired([item for _, item in self.turning])
+        return _paired([item for _, item in self.turning if item.stem.startswith(_PAIRING)])
 
 
 def may_turn(item: Item) -> bool:

@@ -206,7 +206,7 @@ class Topics:
     def partitions(self, topic: str) -> int:
         return self.counts
 
-    def described(self, topic: str, timeout_s: float) -> Future[Any]:
+    def described(self, topic: str) -> Future[Any]:
         told: Future[Any] = Future()
         told.set_result(SimpleNamespace(topic_id=self.id))
         return told

@@ -99,6 +99,7 @@ def test_a_question_of_a_dozen_words_is_read_and_compared_within_a_budget() -> N
     a = "What is the best way to learn a new language in six months?"
     b = "How can I best learn another language within half a year?"
     readings = read(a), read(b)
+    weigh(GuardTerms(), *readings)  # what is made once a process is no cost of a comparison
     assert steps(lambda: read(a)) < READ_STEPS_MAX
     assert steps(lambda: weigh(GuardTerms(), *readings)) < WEIGH_STEPS_MAX
     assert len(weigh(GuardTerms(), *readings).verdicts) == len(GuardTerms().guards)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from refrain.streams.errors import ClusterFailed, RefusalCode, Unanswered
+from refrain.streams.errors import ClusterFailed, RefusalCode
 from refrain.streams.kafka.memory import MemoryCluster
-from refrain.streams.kafka.wrapped import WrappedCluster
 from refrain.streams.messaging.shards import LOOK_EVERY_S, journal_shards
 
 
@@ -25,30 +24,3 @@ def test_an_answer_of_a_journal_that_was_made_since_ends_the_worker() -> None:
     assert shards.wrong_shard("some other", 0) is not None
     with pytest.raises(ClusterFailed, match="made anew"):
         shards.wrong_shard(after, 0)
-
-
-def test_while_no_leader_answers_nobody_is_asked_which_journal_is_there() -> None:
-    class Away(WrappedCluster):
-        """A cluster whose leaders are away, once they are."""
-
-        away = False
-        asked = 0
-
-        def ends(self, topic: str) -> dict[int, tuple[int, int]]:
-            if self.away:
-                raise Unanswered("no leader")
-            return dict(super().ends(topic))
-
-        def topic_id(self, topic: str) -> str:
-            self.asked += 1
-            return super().topic_id(topic)
-
-    now_s = 0.0
-    cluster = Away(MemoryCluster(lambda: 0))
-    shards = journal_shards(cluster, lambda: now_s)
-    now_s, cluster.away, asked = LOOK_EVERY_S, True, cluster.asked
-    with pytest.raises(Unanswered):
-        shards.is_there()
-    assert cluster.asked == asked
-    cluster.away = False
-    assert shards.is_there()
