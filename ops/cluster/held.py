@@ -5,20 +5,16 @@ The ends of partitions tell it, as who reads all sees them and as who reads what
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
-from refrain.ops.cluster.connection import client, create_client
+from refrain.ops.cluster.single_records import ALL, READ_S, reader, written_at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from refrain.streams.settings import Settings
-
-READ_S = 5.0
-FETCH_BYTES = 65_536
 
 
 class Held(NamedTuple):
@@ -39,49 +35,16 @@ def held(settings: Settings, ends: Sequence[TopicPartition]) -> tuple[Held, ...]
     """
     if not ends:
         return ()
-    committed = _consumer(settings, "read_committed")
+    committed = reader(settings, {})
     try:
         stable = {end.partition: committed.get_watermark_offsets(end, READ_S, cached=False)[1] for end in ends}
     finally:
         committed.close()
     places = [TopicPartition(end.topic, end.partition, stable[end.partition]) for end in ends]
     waiting = [place for place, end in zip(places, ends, strict=True) if 0 <= place.offset < end.offset]
-    since_ms = _written_at_ms(settings, waiting)
+    since_ms = written_at_ms(settings, waiting, ALL)
     whole = {end.partition: end.offset for end in ends}
     return tuple(
         Held(each.partition, each.offset, whole[each.partition] - each.offset, since_ms.get(each.partition))
         for each in waiting
-    )
-
-
-def _written_at_ms(settings: Settings, places: Sequence[TopicPartition]) -> dict[int, int]:
-    """When the record at each place was written, committed or not; those not read in `READ_S` are left out."""
-    found: dict[int, int] = {}
-    if not places:
-        return found
-    consumer = _consumer(settings, "read_uncommitted")
-    until = time.monotonic() + READ_S
-    try:
-        consumer.assign(list(places))
-        while len(found) < len(places) and time.monotonic() < until:
-            message = consumer.poll(0.1)
-            if message is not None and message.error() is None:
-                found.setdefault(message.partition() or 0, int(message.timestamp()[1]))
-    finally:
-        consumer.close()
-    return found
-
-
-def _consumer(settings: Settings, isolation: str) -> Consumer:
-    return create_client(
-        Consumer,
-        {
-            **client(settings),
-            "group.id": f"{settings.prefix}lag",
-            "enable.auto.commit": False,
-            "isolation.level": isolation,
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20,
-            "fetch.message.max.bytes": FETCH_BYTES,
-        },
     )

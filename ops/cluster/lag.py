@@ -8,11 +8,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from refrain.ops.cluster.connection import client, create_client, unreachable
+from refrain.ops.cluster.connection import unreachable
 from refrain.ops.cluster.held import Held, held
+from refrain.ops.cluster.single_records import READ_S, reader, written_at_ms
 from refrain.streams.kafka.config import client_id
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 ADMIN_S = 10.0
 CLOSE = 100
 """Offsets behind from which on transactions' ends, which take an offset and are no records, do not matter."""
-READ_S = 5.0
-FETCH_BYTES = 65_536
-"""Of one partition at a time, where a single record is wanted."""
 
 
 Ends = Callable[[str], Mapping[int, tuple[int, int]]]
@@ -86,7 +84,7 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends:
         far = [n for n, gap in gaps.items() if gap > CLOSE and n not in stuck]
         if far:
             furthest = max(far, key=lambda n: gaps[n])
-            oldest_ms = _written_at_ms(settings, TopicPartition(name, furthest, starts[furthest]))
+            oldest_ms = written_at_ms(settings, [TopicPartition(name, furthest, starts[furthest])]).get(furthest)
         records = sum(counted.get(n, gap) for n, gap in gaps.items() if n not in stuck)
         lost = lost_positions(positions, first, end)
         members = _described(admin, group_id)
@@ -130,11 +128,7 @@ def lost_positions(
 
 def group_position(admin: AdminClient, settings: Settings, group: str, topic: str) -> int | None:
     """The offset that `group` goes on from in partition 0 of `topic`; None before its first. Raises ClusterFailed."""
-    places = [TopicPartition(settings.prefix + topic, 0)]
-    try:
-        return _positions(admin, settings.prefix + group, places).get(0)
-    except KafkaException as problem:
-        raise unreachable(settings, problem) from problem
+    return group_positions(admin, settings, group, topic, 1).get(0)
 
 
 def group_positions(admin: AdminClient, settings: Settings, group: str, topic: str, partitions: int) -> dict[int, int]:
@@ -171,7 +165,7 @@ def _count(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int, 
     oldest_ms: int | None = None
     counts = dict.fromkeys((place.partition for place in places), 0)
     read: dict[int, int] = {}
-    consumer = _reader(settings, {"enable.partition.eof": True})
+    consumer = reader(settings, {"enable.partition.eof": True})
     until = time.monotonic() + READ_S
     try:
         consumer.assign(places)
@@ -187,37 +181,6 @@ def _count(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int, 
     finally:
         consumer.close()
     return read, oldest_ms
-
-
-def _written_at_ms(settings: Settings, place: TopicPartition) -> int | None:
-    """When the first committed record at or after a place was written; None where none was read in `READ_S`."""
-    consumer = _reader(settings, {"fetch.message.max.bytes": FETCH_BYTES})
-    until = time.monotonic() + READ_S
-    try:
-        consumer.assign([place])
-        while time.monotonic() < until:
-            message = consumer.poll(0.1)
-            if message is not None and message.error() is None:
-                return int(message.timestamp()[1])
-    finally:
-        consumer.close()
-    return None
-
-
-def _reader(settings: Settings, more: Mapping[str, object]) -> Consumer:
-    """A consumer of committed records, of no position of its own, with these further properties."""
-    return create_client(
-        Consumer,
-        {
-            **client(settings),
-            "group.id": f"{settings.prefix}lag",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20,
-            **more,
-        },
-    )
 
 
 def notes_of(

@@ -117,10 +117,9 @@ class Router:
         """Whether the policy has examples that are not learned."""
         return self._examples.awaited
 
-    def learn(self, embed: Embed) -> bool:
-        """Learn the examples by their vectors of record, in one call; true when it is done. Raises ModelUnavailable."""
+    def learn(self, embed: Embed) -> None:
+        """Learn the examples by their vectors of record, in one call. Raises ModelUnavailable."""
         self._examples.learn(embed)
-        return True
 
     def match(self, request: RoutingInput) -> CategoryMatch | None:
         """Match by rule or by the category that the client names; None when only the question's meaning can tell."""

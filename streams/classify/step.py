@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from refrain.schemas.control import PolicyInForce
@@ -149,7 +150,7 @@ class ClassifyStep(Step):
         """Have the examples of the policy embedded, unless they are; while the model is away, later."""
         router = self._router
         if router is not None and router.awaits_examples:
-            self._vectors.unless_away(lambda: router.learn(self._embedding_cache.vectors))
+            self._vectors.unless_away(partial(router.learn, self._embedding_cache.vectors))
 
     def _check_journal(self, policy: PolicyInForce | None) -> None:
         """Check that a policy which comes into force was given to this journal, as far as it tells.

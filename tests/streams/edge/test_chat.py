@@ -12,7 +12,7 @@ import pytest
 
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
-from tests.streams.edge.service import Edged, Service, edge, service, settings_of
+from tests.streams.edge.service import Edged, Service, edge
 
 QUESTION = "How do I reverse a list in Python?"
 REWORDED = "How do I reverse a Python list?"
@@ -22,12 +22,6 @@ REWORDED = "How do I reverse a Python list?"
 def model() -> Iterator[SimulatedServer]:
     with SimulatedServer(Upstream(latency_median_ms=20, latency_sigma=0)) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def running(model: SimulatedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service(settings_of(tmp_path_factory.mktemp("state"), model)) as one:
-        yield one
 
 
 def asking(running: Service, ask: Callable[[Edged], Awaitable[Any]]) -> Any:

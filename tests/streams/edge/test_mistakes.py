@@ -12,7 +12,7 @@ import pytest
 
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
-from tests.streams.edge.service import Service, edge, service, settings_of
+from tests.streams.edge.service import Service, edge
 
 ASK = {"role": "user", "content": "Who?"}
 
@@ -58,12 +58,6 @@ UNFIT = {
 def model() -> Iterator[SimulatedServer]:
     with SimulatedServer(Upstream(latency_median_ms=1, latency_sigma=0)) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def running(model: SimulatedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service(settings_of(tmp_path_factory.mktemp("state"), model)) as one:
-        yield one
 
 
 def ask(running: Service, body: bytes, cache: str) -> httpx.Response:
