@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError
 
-from refrain.ops.cluster import lag
+from refrain.ops.cluster import lag, single_records
 from refrain.ops.observe.stats import StatsReports
 from refrain.streams.errors import Unanswered, WrongSetup
 from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
@@ -31,7 +31,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
     fake = FakeConsumer(lambda partition: (INVALID, INVALID), partitions=2)
     monkeypatch.setattr(kafka_cluster, "ConfluentConsumer", lambda properties: fake)
     monkeypatch.setattr(kafka_cluster, "AdminClient", lambda properties: object())
-    monkeypatch.setattr(lag, "create_client", lambda make, properties: fake)
+    monkeypatch.setattr(single_records, "create_client", lambda make, properties: fake)
     return fake
 
 
