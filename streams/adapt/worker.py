@@ -17,6 +17,7 @@ from prometheus_client import Gauge
 from refrain.schemas.control import ReportLoad
 from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import ModelPolicy
+from refrain.streams.adapt.event_loop import run_alone
 from refrain.streams.adapt.faust_app import faust_app, is_member
 from refrain.streams.adapt.lenient_records import UNREADABLE, Flaw
 from refrain.streams.adapt.load_window import LoadReports, LoadWindow, load_of
@@ -31,7 +32,7 @@ from refrain.streams.messaging.validation import without_quotes
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.runtime.policy_follower import PolicyWatch
+from refrain.streams.runtime.policy_follower import PolicyWatch, keeping_last
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Adapt, Settings
 
@@ -44,7 +45,7 @@ SAMPLE_BYTES_MAX = 10_000
 LETTER_BYTES_MAX = 500_000
 """The largest dead letter: aiokafka's producer takes less than the others."""
 STOP_S = 10.0
-"""How long an app may take to stop."""
+"""How long an app may take to stop, and its tasks to end after it."""
 MEMBERLESS_S = 75.0
 """How long an app may be no member of its group: longer than a rebalance takes."""
 FAILURES_MAX = 5
@@ -134,13 +135,13 @@ def run_adapt(context: WorkerContext, make_app: MakeApp = faust_app, is_member: 
     """
     require_topics(context.cluster, NAME)
     controller = LoadController(context.settings.adapt, AdaptMetrics(context.metrics))
-    watch = PolicyWatch(asked_once(context.cluster))
+    watch = PolicyWatch(asked_once(context.cluster), keeping_last(context.metrics, NAME))
     with context.outages.waiting(f"the app of {NAME}") as wait:
         term = _Term(context, make_app, is_member, controller, watch, wait)
         pause = pauses()
         while not context.stop():
             try:
-                asyncio.run(term.serve())
+                run_alone(term.serve(), end_s=STOP_S)
                 return
             except (SourceChanged, TopicMadeAnew):
                 logger.warning("topic %s was made anew, or has more partitions: a new app reads it", SOURCE)
