@@ -6,7 +6,6 @@ The exit code is 0 when all held, 1 when something did not.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import random
@@ -69,7 +68,7 @@ class Plan:
     quiet: float = 1.0
     """The part of the time without attacks at the beginning."""
     mixed: random.Random | None = None
-    """Takes the attacks by turns, where they are mixed until the time is over."""
+    """Puts the attacks in order, where they are mixed evenly into the time."""
 
 
 def main(
@@ -93,7 +92,10 @@ def main(
     only: Annotated[str | None, typer.Option(help="Attacks whose names hold this.")] = None,
     short: Annotated[bool, typer.Option("--short", help="A small one of each, within a minute.")] = False,
     mixed: Annotated[
-        bool, typer.Option("--mixed", help="Small ones by turns until the time is over; p99 is that of the whole time.")
+        bool,
+        typer.Option(
+            "--mixed", help="Small ones, evenly over the time, --rounds of each; p99 is that of the whole time."
+        ),
     ] = False,
     embedder: Annotated[str, typer.Option(help="Of the Refrain that is started: auto, light, free.")] = "auto",
     owner: Annotated[bool, typer.Option("--i-own-this-cluster", help="Attack what is not on loopback too.")] = False,
@@ -174,17 +176,20 @@ def attack_all(target: Target, workers: Workers, folders: Sequence[Path], plan: 
 
 
 def _in_turn(plan: Plan) -> Iterator[Attack]:
-    """The attacks one after another, until the time is over; mixed ones in another order each time."""
-    for _ in range(plan.rounds) if plan.mixed is None else itertools.count():
-        attacks = [*plan.attacks]
-        if plan.mixed is not None:
-            plan.mixed.shuffle(attacks)
-        for attack in attacks:
-            if time.monotonic() > plan.until_s:
-                if plan.mixed is None:
-                    notes.print("the time is over: attacks are left out")
-                return
-            yield attack
+    """The attacks one after another, until the time is over; mixed ones in an order of chance, evenly in the time."""
+    attacks = [*plan.attacks] * plan.rounds
+    start_s, pause_s = time.monotonic(), 0.0
+    if plan.mixed is not None:
+        plan.mixed.shuffle(attacks)
+        pause_s = max(0.0, plan.until_s - start_s) / max(1, len(attacks))
+    for number, attack in enumerate(attacks):
+        time.sleep(max(0.0, start_s + number * pause_s - time.monotonic()))
+        if time.monotonic() > plan.until_s:
+            notes.print("the time is over: attacks are left out")
+            return
+        yield attack
+    if plan.mixed is not None:
+        time.sleep(max(0.0, plan.until_s - time.monotonic()))
 
 
 def _held_against(row: Row, p99_max: float | None) -> Row:
