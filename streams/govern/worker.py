@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from prometheus_client import Gauge
 
 from refrain.schemas.control import Given, JournalKept, PolicyInForce
-from refrain.schemas.dead_letters import HEADER_REASON
+from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_REASON
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import Aborted, RecordsRefused, Refusal, WrongSetup
 from refrain.streams.govern.commands import (
@@ -51,6 +52,9 @@ BUSY_POLL_S = 0.02
 BATCH_MAX = 100
 WAITING_MAX = 2_000
 """Commands that may wait: with more no further ones are polled."""
+TOGETHER_MAX, TOGETHER_BYTES = 100, 1_000_000
+"""Commands that cannot be read, and bytes of them, which are refused in one transaction."""
+TOLD = frozenset({HEADER_OFFSET, HEADER_REASON})
 
 
 def run_govern(context: WorkerContext) -> None:
@@ -157,6 +161,7 @@ class Governor:
         self._commands: deque[Record] = deque()
         self._said: dict[int, Given | Refusal] = {}
         """What each of them says, by offset; nothing of those that are set aside."""
+        self._together = TOGETHER_MAX
         self._producer: TransactionalProducer = cluster.transactional(NAME)
         self._policy: PolicyInForce | None = None
         self._begun = False
@@ -204,22 +209,42 @@ class Governor:
         return given
 
     def take(self, batch: Sequence[Record]) -> None:
-        """Apply commands in order. The next call goes on where an abort or an unfinished search stopped this one."""
+        """Apply some commands in order. The next call goes on, also where an abort or a search stopped this one."""
         for record in batch:
             with self._progress.in_hand([record]):
                 if not self._progress.is_set_aside(record):
                     self._said[record.offset] = command_of(record)
             self._commands.append(record)
-        while self._begin() and self._commands:
-            with self._progress.in_hand([self._commands[0]]):
-                goes_on = self._apply(self._commands[0])
+        for _ in range(BATCH_MAX):
+            if not (self._begin() and self._commands):
+                return
+            unreadable = self._unreadable()
+            with self._progress.in_hand(unreadable or [self._commands[0]]):
+                goes_on = self._refuse(unreadable) if unreadable else self._apply(self._commands[0])
             if not goes_on:
                 return
+
+    def _unreadable(self) -> list[Record]:
+        """The next commands, as many one after another as say nothing that could be carried out."""
+        run: list[Record] = []
+        size = 0
+        for record in islice(self._commands, self._together):
+            size += record.plain_bytes
+            if not isinstance(self._said.get(record.offset), Refusal) or (run and size > TOGETHER_BYTES):
+                break
+            run.append(record)
+        return run
+
+    def _refuse(self, records: Sequence[Record]) -> bool:
+        """Refuse commands that cannot be read, in one transaction. False when it is to be tried again."""
+        shards = self._kept.partitions
+        letters = [decide(each, self._policy, shards, command=self._said[each.offset])[0] for each in records]
+        return self._write(records, [letter for of_one in letters for letter in of_one], self._policy)
 
     def _apply(self, record: Record) -> bool:
         """Apply the next command. False when the next round of the main loop is to go on."""
         if self._progress.is_set_aside(record):
-            return self._write(record, [quarantined(record, NAME)], self._policy)
+            return self._write([record], [quarantined(record, NAME)], self._policy)
         command = self._said[record.offset]
         wanted = judged_by(command)
         if wanted is not None and not self._search_further(wanted):
@@ -228,34 +253,47 @@ class Governor:
         out, policy = decide(record, self._policy, self._kept.partitions, judged, command=command, journal=self._kept)
         is_quick = wanted is None or (wanted.partition is None and self._scan is not None and self._scan.over)
         # A search took long enough for a round.
-        return self._write(record, out, policy) and is_quick
+        return self._write([record], out, policy) and is_quick
 
-    def _write(self, record: Record, out: Sequence[Outgoing], policy: PolicyInForce | None) -> bool:
-        """Write what a command becomes. False when it is to be tried again."""
+    def _write(self, records: Sequence[Record], out: Sequence[Outgoing], policy: PolicyInForce | None) -> bool:
+        """Write what the next commands become. False when it is to be tried again."""
         try:
-            out, policy = self._carry_out(record, out, policy)
+            out, policy = self._carry_out(records, out, policy)
         except Aborted as aborted:
-            logger.info("command %d is tried again: %s", record.offset, aborted)
+            logger.info("command %d is tried again: %s", records[0].offset, aborted)
             return False
-        self._commands.popleft()
-        self._said.pop(record.offset, None)
+        except RecordsRefused:
+            if len(records) == 1:
+                raise
+            # Which of them it is shows when they are written one by one.
+            self._together = 1
+            return False
+        self._together = TOGETHER_MAX
+        for record in records:
+            self._commands.popleft()
+            self._said.pop(record.offset, None)
+            self._metrics.shared.taken.labels(NAME, record.topic).inc()
         self._end_search()
         self._policy = policy
-        self._count(record, out)
+        self._count(out)
         return True
 
     def _carry_out(
-        self, record: Record, out: Sequence[Outgoing], policy: PolicyInForce | None
+        self, records: Sequence[Record], out: Sequence[Outgoing], policy: PolicyInForce | None
     ) -> tuple[Sequence[Outgoing], PolicyInForce | None]:
-        """Write what comes of a command, and that it is done, in one transaction; returns what was written and holds.
+        """Write what comes of commands, and that they are done, in one transaction; what was written and holds.
 
-        A command whose records a topic does not take is refused: it would not be taken later either.
+        A command whose records a topic does not take is refused: it would not be taken later either. Raises
+        RecordsRefused where they are of several.
         """
-        done = {record.partition: OffsetAndMetadata(record.offset + 1)}
+        last = records[-1]
+        done = {last.partition: OffsetAndMetadata(last.offset + 1)}
         try:
             self._producer.transact(out, self._consumer.group_metadata(), done)
         except RecordsRefused as refused:
-            out, policy = refused_by_topic(record, refused), self._policy
+            if len(records) > 1:
+                raise
+            out, policy = refused_by_topic(last, refused), self._policy
             self._producer.transact(out, self._consumer.group_metadata(), done)
         return out, policy
 
@@ -293,13 +331,13 @@ class Governor:
             self._search.close()
         self._search = None
 
-    def _count(self, record: Record, out: Sequence[Outgoing]) -> None:
-        self._metrics.shared.taken.labels(NAME, record.topic).inc()
+    def _count(self, out: Sequence[Outgoing]) -> None:
         self._metrics.shared.count_sent(NAME, out)
         for message in out:
             if message.topic == "dead-letters":
-                code = (dict(message.headers).get(HEADER_REASON) or b"").decode().partition(":")[0]
-                logger.warning("command %d refused: %s", record.offset, code)
+                about = {name: (value or b"").decode() for name, value in message.headers if name in TOLD}
+                code = about.get(HEADER_REASON, "").partition(":")[0]
+                logger.warning("command %s refused: %s", about.get(HEADER_OFFSET), code)
                 self._metrics.shared.refused.labels(NAME, code).inc()
         self._show_version()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,23 @@ import pytest
 from refrain.ops.control.refused import refusal_in
 from refrain.schemas.base import Message
 from refrain.schemas.control import Invalidate, JournalKept, Judge, PolicyInForce, ReportLoad, SetPolicy, Switch
-from refrain.schemas.dead_letters import HEADER_REASON
+from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_REASON
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
 from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from refrain.schemas.responses import Outcome
-from refrain.streams.errors import ClusterFailed, SendFailed, WrongSetup
+from refrain.streams.errors import ClusterFailed, RecordsRefused, RefusedRecord, SendFailed, WrongSetup
 from refrain.streams.govern.commands import command_of
 from refrain.streams.govern.worker import run_govern
-from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.interface import (
+    EndOffsets,
+    GroupMetadata,
+    OffsetAndMetadata,
+    Outgoing,
+    Record,
+)
 from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.memory_clients import MemoryTransactionalProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.progress import progress_of
@@ -232,6 +239,51 @@ def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_ou
     govern(cluster, until)
     assert len([r for r in cluster.records("journal") if isinstance(decode_event(r.value or b""), HitJudged)]) == 32
     assert reasons(cluster) == ["bad_field"], "there is no policy that names the model of the load"
+
+
+def test_commands_that_cannot_be_read_are_refused_together_in_their_order(cluster: MemoryCluster) -> None:
+    junk = [f"junk {number}".encode() for number in range(250)]
+    give(cluster, SET, *junk[:130], SET.model_copy(update={"why": "again"}), *junk[130:], SET)
+    run_through(cluster)
+    letters = cluster.records("dead-letters")
+    assert [letter.value for letter in letters] == junk
+    assert [int(dict(letter.headers)[HEADER_OFFSET] or b"") for letter in letters] == [
+        *range(1, 131), *range(132, 252)
+    ]  # fmt: skip
+    assert set(reasons(cluster)) == {"unreadable"}
+    assert len(cluster.records("policies")) == 3
+
+
+class Choosy(MemoryCluster):
+    """Finds the letter of an odd command too large, until it says so."""
+
+    def transactional(self, name: str) -> MemoryTransactionalProducer:
+        producer = super().transactional(name)
+        takes = producer.transact
+
+        def transact(
+            records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
+        ) -> EndOffsets:
+            refused = [
+                at for at, record in enumerate(records) if record.value == b"odd" and "unreadable" in str(record)
+            ]
+            if refused:
+                raise RecordsRefused(dict.fromkeys(refused, RefusedRecord("large", True)))
+            return takes(records, member, offsets)
+
+        producer.transact = transact  # type: ignore[method-assign]
+        return producer
+
+
+@pytest.mark.parametrize("odd", [{0}, {3}, {9}, {0, 1, 9}])
+def test_a_refusal_that_its_topic_does_not_take_costs_no_other_one(odd: set[int]) -> None:
+    cluster = Choosy(lambda: 77)
+    give(cluster, *[b"odd" if number in odd else b"junk" for number in range(10)], SET)
+    run_through(cluster)
+    letters = cluster.records("dead-letters")
+    assert [int(dict(letter.headers)[HEADER_OFFSET] or b"") for letter in letters] == [*range(10)]
+    assert {at for at, reason in enumerate(reasons(cluster)) if reason == "too_large"} == odd
+    assert len(cluster.records("policies")) == 1
 
 
 class Scanned(MemoryCluster):
