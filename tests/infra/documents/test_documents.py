@@ -33,7 +33,7 @@ from tests.infra.documents.markdown import Block, Paper
 
 REQUIRED = (
     "README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md", "schemas/README.md", "streams/README.md", "ops/README.md",
-    "infra/README.md", "tests/README.md",
+    "ops/REFERENCE.md", "ops/TROUBLESHOOTING.md", "infra/README.md", "tests/README.md",
 )  # fmt: skip
 README_LINES_MAX = 150
 COLUMNS_MAX = 120
