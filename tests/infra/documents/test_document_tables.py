@@ -24,6 +24,8 @@ from refrain.schemas import (
     load,
     observations,
     policy,
+    policy_limits,
+    policy_rules,
     progress,
     requests,
     responses,
@@ -52,7 +54,7 @@ MESSAGES: tuple[type[BaseModel], ...] = (
 )  # fmt: skip
 POLICY: tuple[type[BaseModel], ...] = (
     policy.Policy, policy.CategoryPolicy, policy.ShortLived, policy.Required, policy.Quota,
-    policy.Rule, policy.Match, policy.ModelPolicy, policy.Prices, policy.Limits,
+    policy_rules.Rule, policy_rules.Match, policy.ModelPolicy, policy.Prices, policy_limits.Limits,
 )  # fmt: skip
 LIMITS = ("maxLength", "maxItems", "maximum", "exclusiveMaximum")
 WORDS_MAX = 8

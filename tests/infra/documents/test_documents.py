@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from refrain.ops.policies.file import read_policy
-from refrain.schemas.policy import Limits, Quota
+from refrain.schemas.policy import Quota
+from refrain.schemas.policy_limits import Limits
 from refrain.streams.settings import Settings
 from tests.infra.documents import command_line, programs, shell
 from tests.infra.documents.documents import (

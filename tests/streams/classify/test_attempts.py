@@ -12,7 +12,8 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import Asked, Event, Passed, decode_event
-from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.streams.classify.attempts import Attempts
 from refrain.streams.classify.forwards_first import ForwardsFirst
 from refrain.streams.classify.origins import Incarnations

@@ -21,7 +21,9 @@ from refrain.schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON, HEADER
 from refrain.schemas.decisions import Reason
 from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import Asked, Passed, decode_event
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
+from refrain.schemas.policy_limits import Limits
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.topics import BY_NAME
 from refrain.streams.classify.origins import Incarnations

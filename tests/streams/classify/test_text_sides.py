@@ -9,7 +9,8 @@ import pytest
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.hit_heads import HitHead
-from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.schemas.requests import CacheMode
 from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
