@@ -14,7 +14,7 @@ from refrain.streams.errors import Forbidden
 from refrain.streams.kafka.interface import Cluster, Outgoing, Reader, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.kafka.wrapped import WrappedCluster
-from tests.streams.lookup.test_lookup import NEVER_MS, Stage
+from tests.streams.lookup.stage import NEVER_MS, Stage
 from tests.streams.shard.journal import Journal, policy
 
 
