@@ -29,7 +29,7 @@ from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.memory import MemoryStore
-from tests.streams.classify.test_classify import LIMITS, POLICY, ask
+from tests.streams.classify.entrance import LIMITS, POLICY, ask
 
 SHARDS = 8
 RENAMED = Policy(categories={"talk": CategoryPolicy(), "uncategorised": CategoryPolicy()})

@@ -21,7 +21,7 @@ from refrain.streams.models.hashing_embedder import DIM, HashingEmbedder
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.settings import Classify
 from refrain.streams.vectors import Floats
-from tests.streams.classify.test_classify import Entrance, ask, asked_of
+from tests.streams.classify.entrance import Entrance, ask, asked_of
 from tests.streams.models.made_hit_heads import strict_head
 
 FREE = HashingEmbedder.identity

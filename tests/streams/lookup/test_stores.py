@@ -11,12 +11,7 @@ from refrain.streams.lookup.restore import restore
 from refrain.streams.lookup.restoring import PendingRestore
 from refrain.streams.store.interface import Store
 from refrain.streams.store.memory import MemoryStore
-from tests.streams.lookup.stage import (
-    Stage,
-    expected,
-    stage_records,
-    traffic,
-)
+from tests.streams.lookup.stage import Stage, expected, stage_records, traffic
 from tests.streams.shard.journal import JOURNAL_ID
 
 
