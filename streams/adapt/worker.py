@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from refrain.streams.adapt.app_tasks import AppTasks
+from refrain.streams.adapt.event_loop import run_alone
 from refrain.streams.adapt.faust_app import faust_app, is_member
 from refrain.streams.adapt.load_controller import NAME, SOURCE, AdaptMetrics, LoadController
 from refrain.streams.errors import ClusterFailed, RefrainError, WrongSetup
@@ -21,7 +22,7 @@ from refrain.streams.kafka.incarnation import TopicMadeAnew
 from refrain.streams.kafka.outages import Waiting, asked_once, pauses
 from refrain.streams.messaging.validation import without_quotes
 from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.runtime.policy_follower import PolicyWatch
+from refrain.streams.runtime.policy_follower import PolicyWatch, keeping_last
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
 
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 STOP_CHECK_S = 0.05
 STOP_S = 10.0
-"""How long an app may take to stop."""
+"""How long an app may take to stop, and its tasks to end after it."""
 MEMBERLESS_S = 75.0
 """How long an app may be no member of its group: longer than a rebalance takes."""
 FAILURES_MAX = 5
@@ -56,13 +57,13 @@ def run_adapt(context: WorkerContext, make_app: MakeApp = faust_app, is_member: 
     """
     require_topics(context.cluster, NAME)
     controller = LoadController(context.settings.adapt, AdaptMetrics(context.metrics))
-    watch = PolicyWatch(asked_once(context.cluster))
+    watch = PolicyWatch(asked_once(context.cluster), keeping_last(context.metrics, NAME))
     with context.outages.waiting(f"the app of {NAME}") as wait:
         term = _Term(context, make_app, is_member, controller, watch, wait)
         pause = pauses()
         while not context.stop():
             try:
-                asyncio.run(term.serve())
+                run_alone(term.serve(), end_s=STOP_S)
                 return
             except (SourceChanged, TopicMadeAnew):
                 logger.warning("topic %s was made anew, or has more partitions: a new app reads it", SOURCE)

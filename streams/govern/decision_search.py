@@ -1,8 +1,11 @@
-"""Searches `decisions` for one: by a seek where its place in the journal is known, else by a scan for its id."""
+"""Searches `decisions` for one: by a seek where its place in the journal is known, else by a scan for its id.
+
+Many that are sought together share one scan, and the time that the newest of them may take to be recorded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from refrain.schemas.decisions import Decision
@@ -25,6 +28,43 @@ class SoughtDecision(NamedTuple):
     offset: int | None = None
 
 
+class SharedScan:
+    """The scan for the ids of all decisions that are sought at this moment."""
+
+    def __init__(
+        self, cluster: Cluster, ids: Collection[str], now_ms: Callable[[], int], chunks: Chunks = CHUNKS
+    ) -> None:
+        """Raises ClusterFailed when the broker does not answer."""
+        self.ends = cluster.ends(TOPIC)
+        self._now_ms = now_ms
+        self._settled_at_ms = now_ms() + SETTLE_MS
+        self._scan = IdScan(cluster, ids, self.ends, chunks)
+        self.over = False
+        """Whether nothing more is scanned: what is not found is not there."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was told when the scan began must be recorded by now."""
+        return self._now_ms() >= self._settled_at_ms
+
+    def step(self, decision_id: str) -> tuple[bool, Record | None]:
+        """Scan on for one of the ids: whether the scan for it is over, and its record, None where there is none.
+
+        The next chunk backwards, then what came since. Raises ClusterFailed when the broker does not answer.
+        """
+        key = decision_id.encode()
+        if key not in self._scan.found and not self.over:
+            if not self._scan.exhausted:
+                self._scan.look_back()
+            else:
+                # Looked at after the moment was over, so that what came in it is seen.
+                settled = self.settled
+                self._scan.look_ahead()
+                self.over = settled
+        record = self._scan.found.get(key)
+        return self.over or record is not None, record
+
+
 class DecisionSearch:
     """The search for one decision, step by step, so that whoever searches can do other work in between.
 
@@ -32,18 +72,21 @@ class DecisionSearch:
     """
 
     def __init__(
-        self, cluster: Cluster, sought: SoughtDecision, now_ms: Callable[[], int], chunks: Chunks = CHUNKS
+        self,
+        cluster: Cluster,
+        sought: SoughtDecision,
+        now_ms: Callable[[], int],
+        chunks: Chunks = CHUNKS,
+        scan: SharedScan | None = None,
     ) -> None:
+        """`scan` is that of several which are sought together, this one among them."""
         self.sought = sought
         self.found: Decision | None = None
-        self._now_ms = now_ms
-        self._settled_at_ms = now_ms() + SETTLE_MS
-        ends = cluster.ends(TOPIC)
-        self._scan = IdScan(cluster, sought.id, ends, chunks)
+        self._scan = SharedScan(cluster, [sought.id], now_ms, chunks) if scan is None else scan
         self._seek: DecisionSeek | None = None
-        if sought.partition in ends and sought.offset is not None:
+        if sought.partition in self._scan.ends and sought.offset is not None:
             place = JournalPlace(cluster.topic_id(JOURNAL), sought.partition, sought.offset)
-            self._seek = DecisionSeek(cluster, place, ends[sought.partition][0])
+            self._seek = DecisionSeek(cluster, place, self._scan.ends[sought.partition][0])
         self._done = False
 
     def search_chunk(self) -> bool:
@@ -62,7 +105,7 @@ class DecisionSearch:
 
     def _seek_step(self) -> bool:
         """Seek what is there by now. Over when the decision is found: what a seek does not find is scanned for."""
-        seek, settled = self._seek, self._now_ms() >= self._settled_at_ms
+        seek, settled = self._seek, self._scan.settled
         if seek is None:
             return False
         there = next((record for record in seek.records() if record.key == self.sought.id.encode()), None)
@@ -71,11 +114,9 @@ class DecisionSearch:
         return self._found(there)
 
     def _scan_step(self) -> bool:
-        """Scan the next chunk backwards, then what came since. Over when what was told must be there."""
-        if not self._scan.exhausted:
-            return self._found(self._scan.look_back())
-        settled = self._now_ms() >= self._settled_at_ms
-        return self._found(self._scan.look_ahead()) or settled
+        """Scan on. Over when it is found, or what was told must be there."""
+        over, record = self._scan.step(self.sought.id)
+        return self._found(record) or over
 
     def _found(self, record: Record | None) -> bool:
         if record is None:

@@ -1,8 +1,8 @@
-"""Scans `decisions` for one by its id, which does not tell where it stands: in all partitions, the newest first."""
+"""Scans `decisions` for ids, which do not tell where they stand: in all partitions, the newest first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,14 +38,19 @@ class _Part:
 
 
 class IdScan:
-    """The scan for the decision of an id, chunk by chunk."""
+    """The scan for the decisions of some ids, chunk by chunk. `found` holds their records by key."""
 
     def __init__(
-        self, cluster: Cluster, decision_id: str, ends: Mapping[int, tuple[int, int]], chunks: Chunks = CHUNKS
+        self,
+        cluster: Cluster,
+        decision_ids: Collection[str],
+        ends: Mapping[int, tuple[int, int]],
+        chunks: Chunks = CHUNKS,
     ) -> None:
         """`ends` are those of `decisions` when the search begins."""
         self._cluster = cluster
-        self._key = decision_id.encode()
+        self._sought = {decision_id.encode() for decision_id in decision_ids}
+        self.found: dict[bytes, Record] = {}
         self._chunk, self._chunk_max = chunks.first, chunks.max
         share = chunks.looked_at_max // len(ends)
         self._parts = {partition: _Part(max(first, end - share), end, end) for partition, (first, end) in ends.items()}
@@ -55,33 +60,29 @@ class IdScan:
         """Whether all that was there when the search began was looked at, or as much as is."""
         return all(part.start <= part.first for part in self._parts.values())
 
-    def look_back(self) -> Record | None:
+    def look_back(self) -> None:
         """Look at the next chunk backwards, a share of it in each partition."""
         share = max(1, self._chunk // len(self._parts))
         self._chunk = min(self._chunk_max, CHUNK_GROWTH * self._chunk)
         for partition, part in self._parts.items():
             end, part.start = part.start, max(part.first, part.start - share)
-            found = self._look(partition, part.start, end)
-            if found is not None:
-                return found
-        return None
+            self._look(partition, part.start, end)
 
-    def look_ahead(self) -> Record | None:
+    def look_ahead(self) -> None:
         """Look at what came since the scan began, or since this was called last."""
         ends = self._cluster.ends(TOPIC)
         for partition, part in self._parts.items():
             start, part.end = part.end, ends[partition][1]
-            found = self._look(partition, start, part.end)
-            if found is not None:
-                return found
-        return None
+            self._look(partition, start, part.end)
 
-    def _look(self, partition: int, start: int, end: int) -> Record | None:
-        if start >= end:
-            return None
+    def _look(self, partition: int, start: int, end: int) -> None:
+        if start >= end or not self._sought:
+            return
         for record in self._cluster.scan(TOPIC, partition, start):
             if record.offset >= end:
                 break
-            if record.key == self._key:
-                return record
-        return None
+            if record.key in self._sought:
+                self._sought.remove(record.key)
+                self.found[record.key] = record
+                if not self._sought:
+                    break

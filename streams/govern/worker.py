@@ -24,7 +24,7 @@ from refrain.streams.govern.commands import (
     judged_by,
     refused_by_topic,
 )
-from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
+from refrain.streams.govern.decision_search import DecisionSearch, SharedScan, SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
@@ -49,6 +49,8 @@ POLL_S = 0.2
 BUSY_POLL_S = 0.02
 """How long a poll may take while commands wait for another try or for a decision to be found."""
 BATCH_MAX = 100
+WAITING_MAX = 2_000
+"""Commands that may wait: with more no further ones are polled."""
 
 
 def run_govern(context: WorkerContext) -> None:
@@ -66,9 +68,14 @@ def run_govern(context: WorkerContext) -> None:
     consumer = cluster.consumer(SOURCE, NAME, leadership)
     governor: Governor | None = None
     progress = context.progress(NAME, SOURCE)
+    paused = False
     try:
         while not context.stop():
-            busy = governor is not None and governor.waiting > 0
+            waiting = 0 if governor is None else governor.waiting
+            busy = waiting > 0
+            if (waiting > WAITING_MAX) is not paused and consumer.assignment():
+                paused = not paused
+                (consumer.pause if paused else consumer.resume)([0])
             batch = consumer.poll(BATCH_MAX, BUSY_POLL_S if busy else POLL_S)
             if leadership.joined:
                 context.ready()
@@ -143,9 +150,13 @@ class Governor:
         self._metrics = metrics
         self._now_ms = now_ms
         self._search: DecisionSearch | None = None
+        self._scan: SharedScan | None = None
+        """The scan for all decisions that the commands judge which waited when it began."""
+        self._scanned_to = -1
+        """The offset of the last of them."""
         self._commands: deque[Record] = deque()
-        self._command: Given | Refusal | None = None
-        """What the first of them says, once it is read."""
+        self._said: dict[int, Given | Refusal] = {}
+        """What each of them says, by offset; nothing of those that are set aside."""
         self._producer: TransactionalProducer = cluster.transactional(NAME)
         self._policy: PolicyInForce | None = None
         self._begun = False
@@ -194,7 +205,11 @@ class Governor:
 
     def take(self, batch: Sequence[Record]) -> None:
         """Apply commands in order. The next call goes on where an abort or an unfinished search stopped this one."""
-        self._commands.extend(batch)
+        for record in batch:
+            with self._progress.in_hand([record]):
+                if not self._progress.is_set_aside(record):
+                    self._said[record.offset] = command_of(record)
+            self._commands.append(record)
         while self._begin() and self._commands:
             with self._progress.in_hand([self._commands[0]]):
                 goes_on = self._apply(self._commands[0])
@@ -205,14 +220,15 @@ class Governor:
         """Apply the next command. False when the next round of the main loop is to go on."""
         if self._progress.is_set_aside(record):
             return self._write(record, [quarantined(record, NAME)], self._policy)
-        command = self._command = command_of(record) if self._command is None else self._command
+        command = self._said[record.offset]
         wanted = judged_by(command)
         if wanted is not None and not self._search_further(wanted):
             return False
         judged: Decision | None = None if self._search is None else self._search.found
         out, policy = decide(record, self._policy, self._kept.partitions, judged, command=command, journal=self._kept)
+        is_quick = wanted is None or (wanted.partition is None and self._scan is not None and self._scan.over)
         # A search took long enough for a round.
-        return self._write(record, out, policy) and wanted is None
+        return self._write(record, out, policy) and is_quick
 
     def _write(self, record: Record, out: Sequence[Outgoing], policy: PolicyInForce | None) -> bool:
         """Write what a command becomes. False when it is to be tried again."""
@@ -222,7 +238,7 @@ class Governor:
             logger.info("command %d is tried again: %s", record.offset, aborted)
             return False
         self._commands.popleft()
-        self._command = None
+        self._said.pop(record.offset, None)
         self._end_search()
         self._policy = policy
         self._count(record, out)
@@ -252,7 +268,7 @@ class Governor:
         """Search the next chunk; a search that fails of what the command names is over, with nothing found."""
         try:
             if self._search is None:
-                self._search = DecisionSearch(self._cluster, sought, self._now_ms)
+                self._search = DecisionSearch(self._cluster, sought, self._now_ms, scan=self._scan_of_first())
             return self._search.search_chunk()
         except Exception as error:
             if passes(error):
@@ -260,6 +276,17 @@ class Governor:
             logger.warning("the search for a judged decision failed: %s", unforeseen(error))
             self._end_search()
             return True
+
+    def _scan_of_first(self) -> SharedScan:
+        """The scan for the decision that the first command judges, and for those that others judge which wait too.
+
+        One after another, judgements of decisions that are not there would hold up every command behind them.
+        """
+        if self._scan is None or self._commands[0].offset > self._scanned_to:
+            wanted = map(judged_by, self._said.values())
+            self._scan = SharedScan(self._cluster, {each.id for each in wanted if each is not None}, self._now_ms)
+            self._scanned_to = self._commands[-1].offset
+        return self._scan
 
     def _end_search(self) -> None:
         if self._search is not None:

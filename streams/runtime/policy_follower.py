@@ -116,11 +116,9 @@ class PolicyFollower:
         outages: Outages | None = None,
     ) -> None:
         # Whoever needs the policy decides how long to wait for it.
-        self._watch = PolicyWatch(asked_once(cluster), self._keep_last)
+        self._watch = PolicyWatch(asked_once(cluster), keeping_last(metrics, processor))
         self._outages = outages or Outages()
-        self._metrics = metrics
         self._version = policy_version(metrics)
-        self._processor = processor
         self._interval_s = lease_s / LOOKS if interval_s is None else interval_s
         self._lease_s = lease_s
         self._clock = clock
@@ -186,13 +184,19 @@ class PolicyFollower:
             self._version.set(policy.version)
             logger.info("policy version %d is in use", policy.version)
 
-    def _keep_last(self, record: Record, refusal: Refusal) -> None:
-        self._metrics.refused.labels(self._processor, refusal.code.value).inc()
+
+def keeping_last(metrics: Metrics, processor: str) -> Callable[[Record, Refusal], None]:
+    """What a processor does with a record that is no policy, or one of a newer version: the one before it stays."""
+
+    def keep(record: Record, refusal: Refusal) -> None:
+        metrics.refused.labels(processor, refusal.code.value).inc()
         logger.error(
             "the policy at %s offset %d cannot be read (%s): the one before it stays in use; upgrade this worker, or"
             " apply a policy that it knows with `refrain policies apply`",
             TOPIC, record.offset, refusal,
         )  # fmt: skip
+
+    return keep
 
 
 def _upgrade_or_keep(record: Record, refusal: Refusal) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -30,7 +31,7 @@ from refrain.ops.config.settings import load_settings
 from refrain.streams.errors import RefrainError
 from refrain.streams.settings import Settings
 from tests.attack import burdens, damage, mutations, reach, words
-from tests.attack.attack import Attack, Row, carry_out
+from tests.attack.attack import Attack, Row, carry_out, whole_of
 from tests.attack.calm import CalmStream
 from tests.attack.leaks import leaks
 from tests.attack.table import table, told
@@ -44,6 +45,8 @@ WARM_S = 3.0
 SHORT = 0.02
 SHORT_QUIET = 0.5
 """The part of the time without attacks that the short form takes."""
+MIXED_QUIET = 10.0
+"""How many times as long it is where a p99 of minutes is held against it."""
 LOOPBACK = ("127.", "localhost", "[::1]")
 EXIT_NOT_HELD = 1
 EXIT_USAGE = 2
@@ -64,6 +67,8 @@ class Plan:
     p99_max: float | None
     quiet: float = 1.0
     """The part of the time without attacks at the beginning."""
+    mixed: random.Random | None = None
+    """Puts the attacks in order, where they are mixed evenly into the time."""
 
 
 def main(
@@ -76,7 +81,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, max=1_000, help="Of all attacks.")] = 1,
     mutated: Annotated[int, typer.Option("--mutations", min=0, max=10_000_000, help="Mutated records.")] = 2_000,
     together: Annotated[
-        bool, typer.Option("--together", help="Mutated records of all topics at once, faster.")
+        bool, typer.Option("--together", help="Mutated records of all topics at once, faster; always so if short.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the mutated records.")] = 1,
     minutes: Annotated[
@@ -86,6 +91,12 @@ def main(
     p99_max: Annotated[float | None, typer.Option(help="Most that p99 may be of a quiet run's, times.")] = None,
     only: Annotated[str | None, typer.Option(help="Attacks whose names hold this.")] = None,
     short: Annotated[bool, typer.Option("--short", help="A small one of each, within a minute.")] = False,
+    mixed: Annotated[
+        bool,
+        typer.Option(
+            "--mixed", help="Small ones, evenly over the time, --rounds of each; p99 is that of the whole time."
+        ),
+    ] = False,
     embedder: Annotated[str, typer.Option(help="Of the Refrain that is started: auto, light, free.")] = "auto",
     owner: Annotated[bool, typer.Option("--i-own-this-cluster", help="Attack what is not on loopback too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Lines of JSON in place of the table.")] = False,
@@ -111,13 +122,16 @@ def main(
             # over.
             chosen = [*burdens.OWNERS] if owner or bootstrap is None else []
             chosen += [*damage.ATTACKS, *burdens.ATTACKS, *reach.ATTACKS, *words.ATTACKS]
-            if mutated and together:
-                chosen.append(together_of(mutated, seed, until_s, workers, notes))
+            if mutated and (together or short or mixed):
+                each_time = max(1, int(mutated * SHORT)) if mixed else mutated
+                chosen.append(together_of(each_time, seed, until_s, workers, notes))
             elif mutated:
-                chosen += [mutations.at_once(min(mutated, 400), seed)] if short else mutations.attacks(mutated, seed)
+                chosen += mutations.attacks(mutated, seed)
             attacks = [attack for attack in chosen if only is None or only in attack.name]
-            size, quiet = (SHORT, SHORT_QUIET) if short else (1.0, 1.0)
-            plan = Plan(attacks, size, min(rate, 20.0) if short else rate, rounds, until_s, p99_max, quiet)
+            size = SHORT if short or mixed else 1.0
+            quiet = MIXED_QUIET if mixed else SHORT_QUIET if short else 1.0
+            turns = random.Random(seed) if mixed else None
+            plan = Plan(attacks, size, min(rate, 20.0) if short else rate, rounds, until_s, p99_max, quiet, turns)
             wrong = attack_all(target, workers, folders, plan, rows)
     except BrokerFailed as problem:
         notes.print(f"error: {problem}", markup=False)
@@ -146,19 +160,42 @@ def attack_all(target: Target, workers: Workers, folders: Sequence[Path], plan: 
         notes.print(
             f"quiet: {quiet.answered} of {quiet.asked} answered, p50 {quiet.p50_ms:.0f} ms, p99 {quiet.p99_ms:.0f}"
         )
-        for attack in [*plan.attacks] * plan.rounds:
-            if time.monotonic() > plan.until_s:
-                notes.print("the time is over: attacks are left out")
-                break
+        start = calm.mark()
+        for attack in _in_turn(plan):
             row = carry_out(attack, target, calm, workers, plan.size, quiet.p99_ms)
-            if plan.p99_max is not None and row.p99_ratio > plan.p99_max:
-                row = row._replace(problems=(*row.problems, f"p99 is {row.p99_ratio} times a quiet run's"))
+            if plan.mixed is None:
+                row = _held_against(row, plan.p99_max)
             rows.append(row)
             for line in shown(row) if row.memory else []:
                 notes.print(line, markup=False)
             notes.print(f"{attack.name}: {'; '.join(row.problems) or 'held'} ({row.seconds:.1f} s)", markup=False)
+        if plan.mixed is not None:
+            rows.append(_held_against(whole_of(rows, calm.figures(start, target.wait_s), quiet.p99_ms), plan.p99_max))
     wrong = [f"{row.attack}: {problem}" for row in rows for problem in row.problems]
     return wrong + leaks(target, workers, folders)
+
+
+def _in_turn(plan: Plan) -> Iterator[Attack]:
+    """The attacks one after another, until the time is over; mixed ones in an order of chance, evenly in the time."""
+    attacks = [*plan.attacks] * plan.rounds
+    start_s, pause_s = time.monotonic(), 0.0
+    if plan.mixed is not None:
+        plan.mixed.shuffle(attacks)
+        pause_s = max(0.0, plan.until_s - start_s) / max(1, len(attacks))
+    for number, attack in enumerate(attacks):
+        time.sleep(max(0.0, start_s + number * pause_s - time.monotonic()))
+        if time.monotonic() > plan.until_s:
+            notes.print("the time is over: attacks are left out")
+            return
+        yield attack
+    if plan.mixed is not None:
+        time.sleep(max(0.0, plan.until_s - time.monotonic()))
+
+
+def _held_against(row: Row, p99_max: float | None) -> Row:
+    if p99_max is None or row.p99_ratio <= p99_max:
+        return row
+    return row._replace(problems=(*row.problems, f"p99 is {row.p99_ratio} times a quiet run's"))
 
 
 @contextmanager

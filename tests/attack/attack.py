@@ -117,6 +117,27 @@ def carry_out(
     )
 
 
+def whole_of(rows: Sequence[Row], calm: CalmFigures, quiet_p99_ms: float) -> Row:
+    """A row of several attacks together, with what came of the calm stream in all their time."""
+    restarts = [row.restarts for row in rows if row.restarts is not None]
+    return Row(
+        "all of them, mixed",
+        "",
+        "",
+        sum(row.sent for row in rows),
+        sum(row.aside for row in rows),
+        calm,
+        sum(restarts) if restarts else None,
+        round(calm.p99_ms / quiet_p99_ms, 1) if quiet_p99_ms else 0.0,
+        rows[-1].memory_mb if rows else None,
+        round(sum(row.seconds for row in rows), 1),
+        (),
+        None,
+        {},
+        (),
+    )
+
+
 def counted(target: Target, places: Iterable[Place]) -> dict[str, dict[str, int]]:
     """What became of the records sent, by topic; `answered` counts those of `requests` alone."""
     found: dict[str, dict[str, int]] = {}

@@ -29,17 +29,6 @@ def attacks(count: int, seed: int) -> list[Attack]:
     ]
 
 
-def at_once(count: int, seed: int) -> Attack:
-    """The attack that sends `count` mutated records to all topics at once."""
-
-    def run(target: Target, size: float) -> Sent:
-        sent = [_mutate(topic, share, seed, target, size) for topic, share in shares(count).items()]
-        skipped = next((each.skipped for each in sent if each.skipped), None)
-        return Sent([place for each in sent for place in each.places], skipped=skipped)
-
-    return Attack("mutated records", f"{len(GOLDENS)} topics", "who writes them", run)
-
-
 def shares(count: int) -> dict[str, int]:
     """How many of so many records each topic gets."""
     whole = sum(SHARES.get(topic, 1) for topic in GOLDENS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,43 @@ def test_an_app_that_fails_is_followed_by_another_one(problem: Exception) -> Non
     assert world.ready == 1
     assert world.changes == [True], "one outage"
     assert world.reported() == 0.8
+
+
+def test_an_app_that_leaves_a_task_which_takes_no_cancellation_is_followed_by_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(adapt, "STOP_S", 0.05)
+    over: list[asyncio.Event] = []
+    left: list[asyncio.Task[None]] = []
+
+    async def go_on() -> None:
+        over.append(asyncio.Event())
+        while not over[-1].is_set():
+            with suppress(asyncio.CancelledError):
+                await over[-1].wait()
+
+    def fails(number: int) -> Exception | None:
+        if number == 0:
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda *_: None)
+            left.append(loop.create_task(go_on()))
+            return RuntimeError("a producer")
+        return None
+
+    world = World(fails)
+    world.run()
+    assert [task.done() for task in left] == [False]
+    assert world.reported() == 0.8
+
+
+def test_a_policy_of_a_newer_version_leaves_the_one_before_in_use(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(lambda number: None)
+    newer = b'{"v": 9}'
+    world.cluster.append([Outgoing("policies", POLICY_KEY, newer)])
+    world.run()
+    assert len(world.apps) == 1
+    assert world.reported() == 0.8
+    assert "the one before it stays in use" in caplog.text
 
 
 def test_an_app_whose_topic_was_made_anew_is_followed_by_another_one(caplog: pytest.LogCaptureFixture) -> None:

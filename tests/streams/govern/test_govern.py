@@ -234,6 +234,31 @@ def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_ou
     assert reasons(cluster) == ["bad_field"], "there is no policy that names the model of the load"
 
 
+class Scanned(MemoryCluster):
+    """Counts how often `decisions` is scanned."""
+
+    scans = 0
+
+    def scan(
+        self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Record]:
+        self.scans += topic == "decisions"
+        return super().scan(topic, partition, start, stop=stop)
+
+
+@pytest.mark.parametrize("count", [1, 150])
+def test_judgements_of_what_is_not_there_hold_nobody_up_one_after_another(count: int) -> None:
+    cluster = Scanned(lambda: 77)
+    record_decision(cluster, id="another")
+    give(cluster, *[JUDGE.model_copy(update={"decision_id": f"0-{number}-none"}) for number in range(count)])
+    give(cluster, JUDGE.model_copy(update={"decision_id": "another"}), SET)
+    run_through(cluster)
+    assert reasons(cluster) == ["unknown_decision"] * count
+    kinds = [type(decode_event(r.value or b"")) for r in cluster.records("journal") if r.partition == 0]
+    assert kinds == [HitJudged, PolicySet], "those behind them are carried out, in their order"
+    assert cluster.scans <= 4, "two batches of commands are looked for in as many scans, however many they are"
+
+
 def test_a_judgement_that_names_the_place_of_its_decision_needs_no_scan() -> None:
     cluster = Failing(lambda: 77)
     cluster.decisions_are_away = True
