@@ -6,10 +6,8 @@ and the limits that steer the fold. A shard gets it as `PolicySet`, so that a re
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -19,10 +17,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from refrain.schemas.base import AskerNames, Name, Strict
 from refrain.schemas.hit_heads import HitHead
+from refrain.schemas.policy_flaws import Flaw, refuse, regular_expression
+from refrain.schemas.policy_limits import EVERY_TENANT, Limits, TenantLimits
+from refrain.schemas.policy_rules import Rule
 
 POLICY_BYTES_MAX = 1_000_000
 """The largest policy record, some 1,100 categories; the topic takes a little more."""
@@ -99,38 +99,6 @@ class Strictness(StrEnum):
     NORMAL = "normal"
     STRICT = "strict"
     """Twice, and also where they overlap less."""
-
-
-class Eviction(StrEnum):
-    """Which entry goes first."""
-
-    VALUE = "value"
-    """GreedyDual-Size-Frequency: frequency x cost x priority / size, aged."""
-    LRU = "lru"
-    """Not used for the longest."""
-    LFU = "lfu"
-    """Used least often."""
-    PAPER = "paper"
-    """priority x hits / age, as arXiv 2510.26835 has it."""
-
-
-class Flaw(NamedTuple):
-    """What is wrong with fields that are right by themselves, at the one to change."""
-
-    loc: tuple[str | int, ...]
-    text: str
-    value: object
-
-
-def refuse(title: str, flaws: Sequence[Flaw]) -> None:
-    """Raises ValidationError with each flaw at its own place; pydantic puts the place of the whole before it."""
-    if flaws:
-        details = [
-            # The text goes in as a value: braces of its own would be taken for places to fill.
-            InitErrorDetails(type=PydanticCustomError("policy", "{text}", {"text": f.text}), loc=f.loc, input=f.value)
-            for f in flaws
-        ]
-        raise ValidationError.from_exception_data(title, details)
 
 
 class Quota(Strict):
@@ -255,7 +223,7 @@ class CategoryPolicy(Strict):
     @field_validator("mask")
     @classmethod
     def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_regular(p) for p in patterns)
+        return tuple(regular_expression(p) for p in patterns)
 
     @model_validator(mode="after")
     def _ordered(self) -> CategoryPolicy:
@@ -272,39 +240,6 @@ class CategoryPolicy(Strict):
             flaws.append(Flaw(("ttl_cap_ms",), f"is below ttl_ms, which is {self.ttl_ms}", self.ttl_cap_ms))
         refuse("CategoryPolicy", flaws)
         return self
-
-
-class Match(Strict):
-    """What a rule looks at; all that is given must match. `pattern` is searched in the question."""
-
-    tenant: Name | None = None
-    """The request's tenant."""
-    model: str | None = None
-    """The model that the request names."""
-    tag: str | None = None
-    """One of the request's tags."""
-    pattern: str | None = None
-    """A regular expression, searched in the question."""
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        return pattern if pattern is None else _regular(pattern)
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Match:
-        if not any((self.tenant, self.model, self.tag, self.pattern)):
-            raise ValueError("a rule must name a tenant, model, tag or pattern")
-        return self
-
-
-class Rule(Strict):
-    """Requests that match belong to `category`. Rules into `never` categories win over everything."""
-
-    when: Match
-    """What a request must be like."""
-    category: Name
-    """The category that it then belongs to."""
 
 
 class Prices(Strict):
@@ -329,54 +264,6 @@ class ModelPolicy(Strict):
     """The pressure at which load reaches 1."""
     prices: Prices | None = None
     """What its tokens cost: a what-if tells money by it. Absent: it tells none."""
-
-
-class Limits(Strict):
-    """Bounds that steer the fold; events carry them so that a replay folds alike."""
-
-    hnsw_from: Annotated[int, Field(ge=16)] = 8_192
-    """Entries of one namespace from which its table searches an HNSW instead of scanning."""
-    ef: Annotated[int, Field(ge=8, le=4096)] = 64
-    """How many candidates an HNSW keeps while it searches: more find more, and take longer."""
-    candidates: Annotated[int, Field(ge=1, le=64)] = 8
-    """How many nearest entries are looked at."""
-    waiting_max: Annotated[int, Field(ge=1)] = 10_000
-    """Requests of one shard that may wait for a model; more are passed through unremembered."""
-    waiting_bytes_max: Annotated[int, Field(ge=100_000)] = 67_108_864
-    """What they may take together with the questions that were forwarded for them; more are passed through."""
-    answer_timeout_ms: Annotated[int, Field(ge=100)] = 120_000
-    """How long a request waits when it names no deadline; longer deadlines are cut to this."""
-    entry_bytes_max: Annotated[int, Field(ge=1_000)] = 262_144
-    """A larger question and answer are delivered and not kept."""
-    response_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
-    """A larger response becomes an error."""
-    entries_max: Annotated[int, Field(ge=1)] = 100_000
-    """Entries of one shard, all tenants and categories together."""
-    eviction: Eviction = Eviction.VALUE
-    """What goes first when room is needed."""
-    verify_timeout_ms: Annotated[int, Field(ge=10)] = 2_000
-    """How long a question waits for a second opinion before it is forwarded as a miss."""
-    cost: Literal["latency", "tokens"] = "latency"
-    """What a hit saves, as eviction counts it: the model's time (ms) or its tokens."""
-
-
-EVERY_TENANT = "*"
-
-
-class TenantLimits(Strict):
-    """What one tenant may use of one shard. Absent: as much as there is."""
-
-    requests_per_s: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
-    """Questions that are looked up; one second's may come at once. More get what is kept for the same text, else pass
-    through."""
-    waiting: Annotated[int, Field(ge=1)] | None = None
-    """Requests that may wait for a model; more are passed through unremembered."""
-    waiting_bytes: Annotated[int, Field(ge=10_000)] | None = None
-    """What they may take together with the questions that were forwarded for them; more are passed through."""
-    entries_per_minute: Annotated[int, Field(ge=1, le=60_000_000)] | None = None
-    """Answers that are kept; one minute's may come at once. More are delivered and not kept."""
-    namespaces: Annotated[int, Field(ge=1)] | None = None
-    """Namespaces (category and context) that may hold entries; answers to more are delivered and not kept."""
 
 
 class Policy(Strict):
@@ -453,11 +340,3 @@ def _over_the_total(policy: Policy) -> list[Flaw]:
             text = f"with it the guaranteed quotas add up to {guaranteed}, above {total}"
             flaws.append(Flaw((*place, "guaranteed"), text, quota.guaranteed))
     return flaws
-
-
-def _regular(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {pattern!r}: {error}") from error
-    return pattern

@@ -151,16 +151,7 @@ class PartitionAudit:
 
     def _all(self, fold: PartitionFold, asked: Asked, end: int, progressed: Callable[[int], None]) -> bool:
         """Fold and compare all. Returns whether every record could be folded."""
-        log_first = self._cluster.ends("decisions")[self._partition][0]
-        # Nothing is gone by retention where the log begins with its first offset.
-        whole = log_first == 0 or self._decided_from > log_first
-        decisions = Decisions(self._decisions, fold.begun_at if whole else None)
-        # Those of records before the beginning, which a seek does not leave out to the last.
-        decisions.up_to(fold.begun_at - 1)
-        documents = self._cluster.scan("documents", self._partition, self._beginning.documents_offset)
-        ends = _ahead(commits(documents, self._note_commit), end)
-        if self._sample is not None:
-            ends = merged(ends, SAMPLE_COMMIT_RECORDS)
+        decisions, ends = self._published(fold.begun_at), self._commits(end)
         due = next(ends, None)
         for record, event in read_ahead(self._journal, fold):
             while due is not None and record.offset >= due.next_offset:
@@ -174,6 +165,27 @@ class PartitionAudit:
         while due is not None:
             self._compare_commit(due, fold)
             due = next(ends, None)
+        self._finish(fold, decisions, end)
+        return True
+
+    def _published(self, begun_at: int) -> Decisions:
+        """The decisions of records from `begun_at` on."""
+        log_first = self._cluster.ends("decisions")[self._partition][0]
+        # Nothing is gone by retention where the log begins with its first offset.
+        whole = log_first == 0 or self._decided_from > log_first
+        decisions = Decisions(self._decisions, begun_at if whole else None)
+        # Those of records before the beginning, which a seek does not leave out to the last.
+        decisions.up_to(begun_at - 1)
+        return decisions
+
+    def _commits(self, end: int) -> Iterator[Commit]:
+        """The commits of `documents` up to `end`, some of them together where a sample is compared."""
+        documents = self._cluster.scan("documents", self._partition, self._beginning.documents_offset)
+        ends = _ahead(commits(documents, self._note_commit), end)
+        return ends if self._sample is None else merged(ends, SAMPLE_COMMIT_RECORDS)
+
+    def _finish(self, fold: PartitionFold, decisions: Decisions, end: int) -> None:
+        """Note what the end shows: what was published of nothing, what is missing, what the index found wrong."""
         compared = end if not self._other_version else self._other_version_from
         if not self._other_version:
             self._documents.finish(end, fold)
@@ -189,7 +201,6 @@ class PartitionAudit:
                 self._findings.add(Kind.DECISION_INSERTED, each.offset, _id_of(each))
         for wrong in fold.index.wrong:
             self._findings.add(Kind.CANDIDATE_WRONG, NO_OFFSET, wrong)
-        return True
 
     def _one(
         self, fold: PartitionFold, record: Record, event: Event | None, decisions: Decisions, asked: Asked

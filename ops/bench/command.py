@@ -263,7 +263,7 @@ def shard(
     from refrain.ops.bench.shard import measure
     from refrain.ops.bench.sweep import sweep
     from refrain.ops.bench.vectors import question_vectors
-    from refrain.schemas.policy import Limits
+    from refrain.schemas.policy_limits import Limits
 
     settings = options.settings_of(context)
     shown = -1

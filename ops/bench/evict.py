@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from refrain.schemas.base import Message, Reply, Sealed
 from refrain.schemas.journal import Answered, Asked, Origin, PolicySet, Seen
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Eviction, Limits, Policy, Quota
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Eviction, Limits
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import WrongValue
 from refrain.streams.kafka.interface import Record

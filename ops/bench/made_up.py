@@ -9,7 +9,8 @@ from typing import NamedTuple
 from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.documents import Entry, Meta, ShardPolicy, TableMode
 from refrain.schemas.journal import Asked, Origin, Seen
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Guard, Policy, Quota
+from refrain.schemas.policy_limits import Limits
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import decision_id
 from refrain.streams.messaging.responses import compact, digest_of_answer

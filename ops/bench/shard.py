@@ -32,7 +32,8 @@ from refrain.ops.bench.made_up import (
 )
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta, ShardPolicy
-from refrain.schemas.policy import Guard, Limits
+from refrain.schemas.policy import Guard
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import StoreDamaged
 from refrain.streams.guards import GuardTerms, read, weigh

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from refrain.ops.bench.made_up import THRESHOLD
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy_limits import Limits
 from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
 from refrain.streams.vectors import Floats, quantise
 

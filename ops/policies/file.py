@@ -19,15 +19,13 @@ from refrain.schemas.policy import (
     POLICY_BYTES_MAX,
     POLICY_PARTS_MAX,
     CategoryPolicy,
-    Limits,
-    Match,
     ModelPolicy,
     Policy,
     Prices,
     Quota,
-    Rule,
-    TenantLimits,
 )
+from refrain.schemas.policy_limits import Limits, TenantLimits
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.streams.errors import BadInput
 from refrain.streams.linear_pattern import pattern_flaws
 

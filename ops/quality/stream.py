@@ -26,7 +26,8 @@ from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import Answered, PolicySet, Verified
-from refrain.schemas.policy import UNCATEGORISED, CategoryPolicy, Limits, Policy, Quota
+from refrain.schemas.policy import UNCATEGORISED, CategoryPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Outcome
 from refrain.streams.classify.origins import Incarnations

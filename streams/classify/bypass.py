@@ -8,7 +8,7 @@ from refrain.schemas.base import Reply
 from refrain.schemas.decisions import Reason
 from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import Origin, Passed
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import DecisionSummary, Outcome
 from refrain.streams.errors import RefusalCode

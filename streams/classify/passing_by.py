@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.decisions import Reason
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.requests import CacheMode
 from refrain.streams.classify.attempts import Passage
 from refrain.streams.classify.bypass import Bypass

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Seen
-from refrain.schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
+from refrain.schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match
 from refrain.schemas.requests import Request
 from refrain.streams.linear_pattern import LinearPattern, linear_or_none, pattern_flaws
 from refrain.streams.messaging.privacy import has_uncacheable, is_uncacheable

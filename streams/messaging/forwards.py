@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy_limits import Limits
 from refrain.streams.messaging.responses import Body
 
 NOT_FORWARDED = frozenset({"stream", "stream_options"})

@@ -7,7 +7,7 @@ time at which a further use is due. Up to one window's uses may come at once.
 from __future__ import annotations
 
 from refrain.schemas.documents import TenantUse
-from refrain.schemas.policy import TenantLimits
+from refrain.schemas.policy_limits import TenantLimits
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US

@@ -125,11 +125,7 @@ class HttpModel:
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1_000):
                 async with self._client.stream("POST", self._url, content=content, headers=headers) as response:
-                    limit = self._settings.answer_bytes_max if response.is_success else ERROR_BYTES_MAX
-                    if live is not None and response.is_success and is_stream(response):
-                        data = await live.read(response, limit)
-                    else:
-                        data = await _read_bounded(response, limit)
+                    data = await self._read(response, live)
         except TimeoutError:
             return failed_answer(
                 RefusalCode.UPSTREAM, f"the server gave no answer within {self._settings.timeout_ms} ms", "timeout"
@@ -145,6 +141,19 @@ class HttpModel:
             return failed_answer(
                 RefusalCode.UPSTREAM, f"the server's stream cannot be read: {problem}", "broken stream"
             )
+        return self._answer_of(response, data, body, live)
+
+    async def _read(self, response: httpx.Response, live: LiveAnswer | None) -> bytes | None:
+        """The body; None where it is larger than it may be."""
+        limit = self._settings.answer_bytes_max if response.is_success else ERROR_BYTES_MAX
+        if live is not None and response.is_success and is_stream(response):
+            return await live.read(response, limit)
+        return await _read_bounded(response, limit)
+
+    def _answer_of(
+        self, response: httpx.Response, data: bytes | None, body: dict[str, Any], live: LiveAnswer | None
+    ) -> Answer:
+        """What the server said. Raises _Retry where another try may mend it, _NotStreamed where it takes no streams."""
         asked_pause_s = pause_s(response.headers, self._now_ms())
         if response.is_success:
             found, transient = self._answer_or_error(response.status_code, data, body, asked_pause_s)

@@ -68,7 +68,7 @@ def test_every_alert_has_a_severity_and_an_entry_in_the_runbook(rule: dict[str, 
     place, _, anchor = rule["annotations"]["runbook"].partition("#")
     headings = [line for line in (ROOT / place).read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     assert anchor == rule["alert"].lower()
-    assert f"#### {rule['alert']}" in headings
+    assert f"### {rule['alert']}" in headings
 
 
 def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:

@@ -6,7 +6,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
+from refrain.schemas.policy import Cacheable, CategoryPolicy, ModelPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Limits
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.schemas.requests import CacheMode, Request
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from tests.streams.models.made_hit_heads import strict_head

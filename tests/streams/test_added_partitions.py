@@ -23,7 +23,7 @@ from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.settings import Settings
 from tests.streams.classify.test_attempts import Service
-from tests.streams.lookup.test_lookup import Stage, traffic
+from tests.streams.lookup.stage import Stage, traffic
 
 SET = SetPolicy(who="me", policy=Policy(categories={"chat": CategoryPolicy()}))
 POLICY = SET.policy

@@ -27,7 +27,8 @@ from refrain.schemas.forwards import Completion, Forward, Status
 from refrain.schemas.journal import Asked, Passed, decode_event
 from refrain.schemas.load import LoadSample
 from refrain.schemas.observations import Observation
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, ModelPolicy, Policy, Rule
+from refrain.schemas.policy import Cacheable, CategoryPolicy, ModelPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.schemas.topics import TOPICS
 from refrain.streams.adapt.worker import run_adapt
 from refrain.streams.classify.worker import run_classify

@@ -22,7 +22,8 @@ from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.forwards import Completion, Forward, Status
 from refrain.schemas.load import LoadSample
 from refrain.schemas.observations import Observation
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, ModelPolicy, Policy, Rule
+from refrain.schemas.policy import Cacheable, CategoryPolicy, ModelPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.schemas.progress import ProgressPlace
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import DecisionSummary

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from refrain.ops.run.processors import processor
-from refrain.streams.adapt.worker import AdaptMetrics
+from refrain.streams.adapt.load_controller import AdaptMetrics
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from refrain.ops.bench.made_up import EMBEDDER, THRESHOLD, Layout, policy_of, wording
 from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.journal import Answered, Asked, Event, Origin, PolicySet, Seen
-from refrain.schemas.policy import Cacheable, Guard, Limits, Policy
+from refrain.schemas.policy import Cacheable, Guard, Policy
+from refrain.schemas.policy_limits import Limits
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.vectors import Floats, encode, quantise

@@ -35,8 +35,8 @@ from refrain.schemas.journal import Answered, AnswerFailed, Asked, LoadChanged, 
 from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import Cacheable, CategoryPolicy
 from refrain.schemas.responses import Outcome, Problem
+from refrain.streams.adapt.load_controller import AdaptMetrics, LoadController
 from refrain.streams.adapt.load_window import Smoothed, load_of
-from refrain.streams.adapt.worker import AdaptMetrics, LoadController
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import decision_id, parse_request_id
 from refrain.streams.metrics import Metrics

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from refrain.schemas.policy import CategoryPolicy, Limits, ModelPolicy, Policy, Quota
+from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Limits
 
 CODER, GENERAL = "coder", "general"
 """Two models: one for the two dense categories, which gets overloaded, and one for the rest, which does not."""

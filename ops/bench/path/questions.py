@@ -6,7 +6,8 @@ import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from refrain.schemas.policy import CategoryPolicy, Limits, ModelPolicy, Policy, Quota
+from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.requests import Request
 
 CATEGORY = "bench"

@@ -10,7 +10,7 @@ import numpy as np
 from refrain.ops.bench.made_up import EMBEDDER, Layout, entry_of, policy_of
 from refrain.schemas.documents import Meta, ShardPolicy, TableMode
 from refrain.schemas.journal import Tick
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy_limits import Limits
 from refrain.streams import time_of_day
 from refrain.streams.kafka.interface import Cluster, Outgoing
 from refrain.streams.shard.behaviour import BEHAVIOUR

@@ -6,7 +6,8 @@ import asyncio
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,38 +49,27 @@ def run(plan: StreamsPlan, tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 async def _measure(server: EndpointProcess, plan: StreamsPlan, tell: Callable[[str], None]) -> dict[str, Any]:
-    process = psutil.Process(server.pid)
+    memory = psutil.Process(server.pid).memory_info
     await _leave(await _open(server, min(WARM, plan.streams)))
     await _until_open(server, 0)
-    before = process.memory_info().rss
-    health: list[float] = []
-    stop = asyncio.Event()
-    watching = asyncio.create_task(_watch(server.port, health, stop))
-    tell(f"opening {plan.streams} streams")
-    begun_s = time.perf_counter()
-    streams = await _open(server, plan.streams)
-    opening_s = time.perf_counter() - begun_s
-    await asyncio.sleep(2 * plan.every_s)
-    held = process.memory_info().rss
-    tell(f"asking for {plan.more} more")
-    refused = await _open(server, plan.more, wanted=429)
-    await _leave(refused)
-    leaving = streams[: round(plan.leaving * plan.streams)]
-    tell(f"breaking {len(leaving)} off")
-    await _leave(leaving)
-    left_s = time.perf_counter()
-    await _until_open(server, plan.streams - len(leaving))
-    freed_s = time.perf_counter() - left_s
-    again = await _open(server, len(leaving))
-    tell("letting all end")
-    server.finish()
-    staying = [*streams[len(leaving) :], *again]
-    await asyncio.wait_for(asyncio.gather(*(client.closed for client in staying)), GONE_S + 20 * plan.every_s)
-    stop.set()
-    await watching
-    broken = sum(not client.whole for client in staying)
-    if broken:
-        raise ClusterFailed(f"{broken} of {len(staying)} streams broke off before their end")
+    before = memory().rss
+    async with _health_watched(server.port) as health:
+        tell(f"opening {plan.streams} streams")
+        begun_s = time.perf_counter()
+        streams = await _open(server, plan.streams)
+        opening_s = time.perf_counter() - begun_s
+        await asyncio.sleep(2 * plan.every_s)
+        held = memory().rss
+        tell(f"asking for {plan.more} more")
+        refused = await _open(server, plan.more, wanted=429)
+        await _leave(refused)
+        leaving = streams[: round(plan.leaving * plan.streams)]
+        tell(f"breaking {len(leaving)} off")
+        freed_s = await _break_off(server, leaving, plan.streams - len(leaving))
+        again = await _open(server, len(leaving))
+        tell("letting all end")
+        staying = [*streams[len(leaving) :], *again]
+        await _end(server, staying, plan.every_s)
     await _until_open(server, 0)
     return {
         "streams": plan.streams,
@@ -95,6 +85,36 @@ async def _measure(server: EndpointProcess, plan: StreamsPlan, tell: Callable[[s
         "health_p50_ms": _p(health, 50),
         "health_max_ms": _p(health, 100),
     }
+
+
+@asynccontextmanager
+async def _health_watched(port: int) -> AsyncIterator[list[float]]:
+    """Ask for the endpoint's health until the block ends; how long each answer took (ms)."""
+    told: list[float] = []
+    stop = asyncio.Event()
+    watching = asyncio.create_task(_watch(port, told, stop))
+    try:
+        yield told
+    finally:
+        stop.set()
+        await watching
+
+
+async def _break_off(server: EndpointProcess, leaving: Sequence[StreamClient], left: int) -> float:
+    """Break streams off; how long (s) it took from then on until `left` were under way."""
+    await _leave(leaving)
+    left_s = time.perf_counter()
+    await _until_open(server, left)
+    return time.perf_counter() - left_s
+
+
+async def _end(server: EndpointProcess, staying: Sequence[StreamClient], every_s: float) -> None:
+    """Let all streams end. Raises ClusterFailed where one broke off before."""
+    server.finish()
+    await asyncio.wait_for(asyncio.gather(*(client.closed for client in staying)), GONE_S + 20 * every_s)
+    broken = sum(not client.whole for client in staying)
+    if broken:
+        raise ClusterFailed(f"{broken} of {len(staying)} streams broke off before their end")
 
 
 async def _open(server: EndpointProcess, count: int, wanted: int = 200) -> list[StreamClient]:

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from refrain.schemas.documents import Aging, Entry, EntryStats
-from refrain.schemas.policy import Eviction, Policy
+from refrain.schemas.policy import Policy
+from refrain.schemas.policy_limits import Eviction
 from refrain.streams.messaging.ids import parse_quota_id, quota_id
 from refrain.streams.shard.eviction.usage import NUMBER_MASK, Usage, heap_item, last_of
 from refrain.streams.shard.eviction.value import ADMITTED, gdsf_value, latency_of, size_of, tokens_of

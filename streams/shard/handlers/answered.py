@@ -12,7 +12,8 @@ from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.documents import Entry, Flight, Waiting
 from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld
 from refrain.schemas.observations import Observation
-from refrain.schemas.policy import Cacheable, Limits
+from refrain.schemas.policy import Cacheable
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.schemas.topics import DOCUMENT_BYTES_MAX
 from refrain.streams.errors import Refusal, RefusalCode

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from refrain.schemas.documents import Flight, Waiting
 from refrain.schemas.journal import Asked
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.responses import DecisionSummary, Outcome
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.ids import waiting_id

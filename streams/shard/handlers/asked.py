@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from refrain.schemas.decisions import Reason
 from refrain.schemas.journal import Asked
-from refrain.schemas.policy import Cacheable, TenantLimits
+from refrain.schemas.policy import Cacheable
+from refrain.schemas.policy_limits import TenantLimits
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import ChangeTooLarge, RefusalCode

@@ -7,7 +7,7 @@ import json
 from refrain.schemas.documents import Flight
 from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import Asked
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.responses import DecisionSummary
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import unstreamed

@@ -10,7 +10,8 @@ from refrain.schemas.decisions import Reason
 from refrain.schemas.documents import Doubt, EntryStats, Flight, Waiting
 from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.journal import Asked
-from refrain.schemas.policy import Limits, Policy
+from refrain.schemas.policy import Policy
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
 from refrain.streams.errors import RefusalCode

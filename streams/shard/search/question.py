@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from refrain.schemas.journal import Asked
-from refrain.schemas.policy import CategoryPolicy, Limits
+from refrain.schemas.policy import CategoryPolicy
+from refrain.schemas.policy_limits import Limits
 from refrain.streams.messaging.shards import space_of
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard.adaptation import Adapted, TermsInForce

@@ -24,6 +24,8 @@ from refrain.schemas import (
     load,
     observations,
     policy,
+    policy_limits,
+    policy_rules,
     progress,
     requests,
     responses,
@@ -38,7 +40,7 @@ from tests.streams.worker_metrics import registered
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTRACT = read_paper(ROOT / "schemas/README.md")
-HANDBOOK = read_paper(ROOT / "ops/README.md")
+REFERENCE = read_paper(ROOT / "ops/REFERENCE.md")
 
 MESSAGES: tuple[type[BaseModel], ...] = (
     requests.Request, base.Source, responses.Response, responses.Problem, responses.DecisionSummary, forwards.Forward,
@@ -52,7 +54,7 @@ MESSAGES: tuple[type[BaseModel], ...] = (
 )  # fmt: skip
 POLICY: tuple[type[BaseModel], ...] = (
     policy.Policy, policy.CategoryPolicy, policy.ShortLived, policy.Required, policy.Quota,
-    policy.Rule, policy.Match, policy.ModelPolicy, policy.Prices, policy.Limits,
+    policy_rules.Rule, policy_rules.Match, policy.ModelPolicy, policy.Prices, policy_limits.Limits,
 )  # fmt: skip
 LIMITS = ("maxLength", "maxItems", "maximum", "exclusiveMaximum")
 WORDS_MAX = 8
@@ -98,7 +100,7 @@ def limits(part: Any, definitions: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("rows", "model"),
-    [*((CONTRACT.rows, model) for model in MESSAGES), *((HANDBOOK.rows, model) for model in POLICY)],
+    [*((CONTRACT.rows, model) for model in MESSAGES), *((REFERENCE.rows, model) for model in POLICY)],
     ids=[model.__name__ for model in (*MESSAGES, *POLICY)],
 )
 def test_every_field_is_named_with_its_default_and_limit(rows: tuple[Row, ...], model: type[BaseModel]) -> None:
@@ -114,13 +116,13 @@ def test_every_field_is_named_with_its_default_and_limit(rows: tuple[Row, ...], 
 
 
 def test_every_setting_is_named_with_its_default() -> None:
-    found = {code(row.cells[0])[0]: said(row.cells[1]) for row in HANDBOOK.rows if row.heading == "All settings"}
+    found = {code(row.cells[0])[0]: said(row.cells[1]) for row in REFERENCE.rows if row.heading == "All settings"}
     wanted = {".".join(key): field for key, field in fields(Settings) if not _is_group(field)}
     assert found == {name: default(field) for name, field in wanted.items()}
 
 
 def test_every_command_is_named_with_its_options() -> None:
-    found = {code(row.cells[0])[0]: set(code(row.cells[1])) for row in HANDBOOK.rows if row.heading == "Commands"}
+    found = {code(row.cells[0])[0]: set(code(row.cells[1])) for row in REFERENCE.rows if row.heading == "Commands"}
     wanted = {path: command_line.options(command) for path, command in command_line.tree()}
     assert {name: sorted(options) for name, options in found.items()} == {
         name: sorted(options) for name, options in wanted.items()
@@ -143,12 +145,12 @@ def test_every_code_and_reason_is_named() -> None:
 
 
 def test_every_exit_code_is_named() -> None:
-    found = [code(row.cells[0])[0] for row in HANDBOOK.rows if row.heading == "Exit codes"]
+    found = [code(row.cells[0])[0] for row in REFERENCE.rows if row.heading == "Exit codes"]
     assert found == [str(number) for number, _ in exit_codes.TABLE]
 
 
 def test_every_metric_is_named_with_its_kind_and_the_workers_that_have_it(tmp_path: Path) -> None:
-    rows = [row for row in HANDBOOK.rows if row.heading == "Metrics"]
+    rows = [row for row in REFERENCE.rows if row.heading == "Metrics"]
     found = {(code(row.cells[0])[0], row.cells[2]): code(row.cells[1]) or (row.cells[1],) for row in rows}
     workers: dict[tuple[str, str], list[str]] = {}
     for worker in NAMES:

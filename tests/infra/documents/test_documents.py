@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from refrain.ops.policies.file import read_policy
-from refrain.schemas.policy import Limits, Quota
+from refrain.schemas.policy import Quota
+from refrain.schemas.policy_limits import Limits
 from refrain.streams.settings import Settings
 from tests.infra.documents import command_line, programs, shell
 from tests.infra.documents.documents import (
@@ -33,7 +34,7 @@ from tests.infra.documents.markdown import Block, Paper
 
 REQUIRED = (
     "README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md", "schemas/README.md", "streams/README.md", "ops/README.md",
-    "infra/README.md", "tests/README.md",
+    "ops/REFERENCE.md", "ops/TROUBLESHOOTING.md", "infra/README.md", "tests/README.md",
 )  # fmt: skip
 README_LINES_MAX = 150
 COLUMNS_MAX = 120

@@ -21,8 +21,8 @@ from refrain.ops.cluster.processes import uninterrupted
 from refrain.streams.kafka import cluster as kafka
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.settings import Settings
-from tests.ops.audit.test_partition import recorded, rewrite, rows
-from tests.streams.lookup.test_lookup import Stage, moving, traffic
+from tests.ops.audit.audited import recorded, rewrite, rows
+from tests.streams.lookup.stage import Stage, moving, traffic
 
 
 @pytest.fixture

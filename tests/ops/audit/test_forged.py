@@ -15,9 +15,9 @@ from refrain.ops.audit.sampling import Sample
 from refrain.ops.audit.whole import NEVER_MS, Audit, lay_out
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import META_KEY
-from tests.ops.audit.test_partition import audited, recorded, rows
-from tests.streams.lookup.test_lookup import NEVER_MS as NEVER_DUE_MS
-from tests.streams.lookup.test_lookup import Stage, traffic
+from tests.ops.audit.audited import audited, recorded, rows
+from tests.streams.lookup.stage import NEVER_MS as NEVER_DUE_MS
+from tests.streams.lookup.stage import Stage, traffic
 
 DEEP = b"[" * 100_000
 Forge = Callable[[Stage], None]

@@ -12,8 +12,8 @@ from refrain.ops.audit.limits import Asked
 from refrain.ops.audit.partition import Audited, PartitionAudit
 from refrain.ops.audit.whole import lay_out
 from refrain.streams.store.interface import digest
-from tests.ops.audit.test_partition import kinds, rewrite, rows
-from tests.streams.lookup.test_lookup import traffic
+from tests.ops.audit.audited import kinds, rewrite, rows
+from tests.streams.lookup.stage import traffic
 from tests.streams.snapshots.test_snapshots import Kept, file_of, flip, large, more
 
 

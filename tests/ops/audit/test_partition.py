@@ -9,58 +9,15 @@ from typing import Any
 
 import pytest
 
-from refrain.ops.audit.effects import Effects, PublishedEffects
-from refrain.ops.audit.findings import Finding, Findings, Kind
+from refrain.ops.audit.findings import Finding, Kind
 from refrain.ops.audit.limits import Asked
-from refrain.ops.audit.partition import Audited, PartitionAudit
-from refrain.ops.audit.whole import lay_out
 from refrain.schemas.journal import Origin, Passed
-from refrain.streams.kafka.interface import Outgoing, Record
-from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.store.interface import digest
-from tests.streams.lookup.test_lookup import NEVER_MS, Stage, moving, traffic
+from tests.ops.audit.audited import audited, kinds, recorded, rewrite, rows
+from tests.streams.lookup.stage import NEVER_MS, Stage, moving, traffic
 from tests.streams.shard.journal import Journal
-
-ALL = Asked()
-
-
-def recorded(*journals: Journal, commit_records: int = 5) -> Stage:
-    """What a worker made of the journals, committed in several steps."""
-    stage = Stage()
-    for journal in journals:
-        stage.journal(journal)
-    worker = stage.worker(NEVER_MS, commit_records=commit_records)
-    stage.run(worker)
-    worker.close()
-    return stage
-
-
-def audited(cluster: MemoryCluster, folder: Path, partition: int = 0, asked: Asked = ALL) -> Audited:
-    laid = lay_out(cluster, [partition], folder)
-    published = PublishedEffects(folder / str(partition))
-    findings = Findings(partition)
-    try:
-        return PartitionAudit(cluster, partition, Effects(published, laid.kept_from_ms, findings), findings).run(asked)
-    finally:
-        published.close()
-        findings.found += laid.strange.found
-
-
-def rows(stage: Stage, topic: str, partition: int = 0) -> list[Record]:
-    """The records of a partition, to be altered in place."""
-    return stage.cluster.topic(topic).records[partition]
-
-
-def rewrite(stage: Stage, topic: str, at: int, change: Callable[[dict[str, Any]], None], partition: int = 0) -> None:
-    record = rows(stage, topic, partition)[at]
-    value = json.loads(record.value or b"")
-    change(value)
-    rows(stage, topic, partition)[at] = record._replace(value=json.dumps(value, separators=(",", ":")).encode())
-
-
-def kinds(found: Audited) -> list[Kind]:
-    return [one.kind for one in found.findings.found]
 
 
 @pytest.mark.parametrize("journal", [traffic, moving])

@@ -17,8 +17,8 @@ from refrain.ops.audit.whole import lay_out
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.store.interface import digest
-from tests.ops.audit.test_partition import kinds, recorded, rewrite, rows
-from tests.streams.lookup.test_lookup import Stage, moving, traffic
+from tests.ops.audit.audited import kinds, recorded, rewrite, rows
+from tests.streams.lookup.stage import Stage, moving, traffic
 from tests.streams.shard.journal import Journal, near, vector
 
 IDS = [f"0-{number}-tag" for number in range(1_000)]

@@ -9,8 +9,8 @@ import pytest
 
 from refrain.streams.errors import StoreUnusable
 from refrain.streams.store.memory import MemoryStore
-from tests.ops.audit.test_partition import audited, kinds
-from tests.streams.lookup.test_lookup import Stage
+from tests.ops.audit.audited import audited, kinds
+from tests.streams.lookup.stage import Stage
 from tests.streams.lookup.test_quarantine import POISON, ended, live
 from tests.streams.lookup.test_stopped import PASS_AFTER_MS, Asking, Faulty, direct_forwards, run, worker_of
 

@@ -12,7 +12,7 @@ import pytest
 from refrain.ops.bench.made_up import Layout, policy_of
 from refrain.ops.cli import main
 from refrain.ops.terminal import exit_codes
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy_limits import Limits
 
 Out = pytest.CaptureFixture[str]
 LAYOUT = {

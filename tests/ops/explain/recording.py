@@ -9,12 +9,12 @@ from typing import Any
 from refrain.schemas.control import SetPolicy
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import PolicySet
-from refrain.schemas.policy import Rule
+from refrain.schemas.policy_rules import Rule
 from refrain.streams.errors import Forbidden
 from refrain.streams.kafka.interface import Cluster, Outgoing, Reader, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.kafka.wrapped import WrappedCluster
-from tests.streams.lookup.test_lookup import NEVER_MS, Stage
+from tests.streams.lookup.stage import NEVER_MS, Stage
 from tests.streams.shard.journal import Journal, policy
 
 

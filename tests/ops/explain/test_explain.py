@@ -15,7 +15,8 @@ from refrain.ops.explain.sheet import Section, Sheet
 from refrain.schemas.base import Dependence
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import LoadChanged
-from refrain.schemas.policy import Guard, Match, Rule
+from refrain.schemas.policy import Guard
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import BadInput

@@ -10,7 +10,7 @@ from refrain.ops.observe.doctor_snapshots import look
 from refrain.ops.observe.findings import Finding
 from refrain.streams.snapshots.location import Location
 from refrain.streams.snapshots.shelf import Shelf
-from tests.streams.lookup.test_lookup import traffic
+from tests.streams.lookup.stage import traffic
 from tests.streams.snapshots.test_snapshots import Kept, file_of, more
 
 EVERY_MS = 600_000

@@ -8,7 +8,8 @@ from refrain.ops.policies.departures import Departures, departures, may_lose, to
 from refrain.ops.policies.file import read_policy, write_policy
 from refrain.schemas.base import Sealed
 from refrain.schemas.documents import Entry
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Policy, Quota
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Limits
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import ENTRIES
 

@@ -8,17 +8,9 @@ import yaml
 from refrain.ops.policies import file
 from refrain.ops.policies.diff import changes
 from refrain.ops.policies.file import children_of, read_policy, write_policy
-from refrain.schemas.policy import (
-    POLICY_BYTES_MAX,
-    POLICY_PARTS_MAX,
-    CategoryPolicy,
-    Match,
-    ModelPolicy,
-    Policy,
-    Quota,
-    Rule,
-    TenantLimits,
-)
+from refrain.schemas.policy import POLICY_BYTES_MAX, POLICY_PARTS_MAX, CategoryPolicy, ModelPolicy, Policy, Quota
+from refrain.schemas.policy_limits import TenantLimits
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.streams.errors import BadInput
 
 GOOD = """\

@@ -9,8 +9,8 @@ from refrain.ops.replay.target import Target
 from refrain.schemas.base import Reply
 from refrain.streams.kafka.interface import Record
 from refrain.streams.kafka.memory import MemoryCluster
-from tests.ops.audit.test_partition import recorded
-from tests.streams.lookup.test_lookup import PARTITIONS, Stage, moving, traffic
+from tests.ops.audit.audited import recorded
+from tests.streams.lookup.stage import PARTITIONS, Stage, moving, traffic
 from tests.streams.shard.journal import Journal, vector
 
 

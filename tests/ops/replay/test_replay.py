@@ -21,9 +21,9 @@ from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.messaging.signed_routes import unsigned
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.store.interface import digest
-from tests.ops.audit.test_partition import audited, recorded, rewrite, rows
+from tests.ops.audit.audited import audited, recorded, rewrite, rows
 from tests.ops.replay.copying import copy_of, redirected, run
-from tests.streams.lookup.test_lookup import PARTITIONS, Stage, traffic
+from tests.streams.lookup.stage import PARTITIONS, Stage, traffic
 from tests.streams.shard.journal import JOURNAL_ID
 
 TOPICS = ("journal", "documents", "decisions", "responses", "forwards")

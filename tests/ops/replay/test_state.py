@@ -14,9 +14,9 @@ from refrain.ops.terminal.points import Point
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, LoadChanged
 from refrain.streams.errors import BadInput
 from refrain.streams.store.interface import digest
-from tests.ops.audit.test_partition import recorded, rewrite, rows
+from tests.ops.audit.audited import recorded, rewrite, rows
 from tests.ops.replay.copying import asked_id, run
-from tests.streams.lookup.test_lookup import Stage
+from tests.streams.lookup.stage import Stage
 from tests.streams.shard.journal import DIM, Journal, vector
 
 

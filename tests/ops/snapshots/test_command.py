@@ -17,7 +17,7 @@ from refrain.ops.terminal import exit_codes
 from refrain.streams.kafka import cluster as kafka
 from refrain.streams.store.interface import digest
 from tests.ops.audit.seal.test_seal_command import Reached
-from tests.streams.lookup.test_lookup import traffic
+from tests.streams.lookup.stage import traffic
 from tests.streams.snapshots.test_snapshots import Kept, cut, more
 
 

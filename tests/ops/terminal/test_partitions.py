@@ -17,8 +17,8 @@ from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.streams.kafka import cluster as kafka
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.settings import Settings
-from tests.ops.audit.test_partition import recorded
-from tests.streams.lookup.test_lookup import traffic
+from tests.ops.audit.audited import recorded
+from tests.streams.lookup.stage import traffic
 
 
 def test_all_are_meant_where_none_is_named() -> None:

@@ -1,4 +1,4 @@
-"""The table of rights is the table of topics, and the handbook's."""
+"""The table of rights is the table of topics, and the reference's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from refrain.ops.cli import main
 from refrain.ops.topics.rights import RIGHTS, rights_of
 from refrain.schemas.topics import ROLES, reads, writes
 
-HANDBOOK = Path(__file__).parents[3] / "ops" / "README.md"
+REFERENCE = Path(__file__).parents[3] / "ops" / "REFERENCE.md"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -25,8 +25,8 @@ def test_each_right_says_why_and_what_a_hostile_holder_could_do() -> None:
     assert all(right.why and right.hostile for right in RIGHTS)
 
 
-def test_the_handbook_has_the_table() -> None:
-    text = HANDBOOK.read_text(encoding="utf-8")
+def test_the_reference_has_the_table() -> None:
+    text = REFERENCE.read_text(encoding="utf-8")
     for right in RIGHTS:
         topics = "all" if len(right.topics) > 9 else ", ".join(f"`{topic}`" for topic in right.topics)
         assert f"| `{right.role}` | {right.operation} | {topics} | {right.why} | {right.hostile} |" in text

@@ -25,7 +25,7 @@ from refrain.streams.shard.columns import SKIPS
 from refrain.streams.shard.skips import skip_id
 from refrain.streams.store.interface import digest
 from tests.ops.replay.copying import copy_of, run
-from tests.streams.lookup.test_lookup import Stage
+from tests.streams.lookup.stage import Stage
 
 Lines = list[dict[str, Any]]
 

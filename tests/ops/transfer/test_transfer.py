@@ -21,9 +21,9 @@ from refrain.ops.transfer.streams import Compression, compression_of, rereadable
 from refrain.schemas.journal import EntriesInvalidated, EntryImported
 from refrain.schemas.policy import Policy
 from refrain.streams.errors import BadInput, FileUnreadable
-from tests.ops.audit.test_partition import audited, recorded, rows
+from tests.ops.audit.audited import audited, recorded, rows
 from tests.ops.replay.copying import asked_id
-from tests.streams.lookup.test_lookup import Stage
+from tests.streams.lookup.stage import Stage
 from tests.streams.shard.journal import Journal, policy, vector
 
 NOW_MS = 1_500_000

@@ -31,7 +31,7 @@ from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.settings import Classify
-from tests.streams.lookup.test_lookup import NEVER_MS, Stage
+from tests.streams.lookup.stage import NEVER_MS, Stage
 from tests.streams.signed import ROUTES
 
 LATENCY_MS = 701

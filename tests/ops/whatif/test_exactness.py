@@ -12,20 +12,9 @@ from refrain.ops.whatif.recording import Recording
 from refrain.ops.whatif.redo import Meaning
 from refrain.ops.whatif.run import run
 from refrain.schemas.control import Invalidate, Judge, ReportLoad, SetPolicy
-from refrain.schemas.policy import (
-    REQUEST_IDS,
-    Cacheable,
-    CategoryPolicy,
-    Eviction,
-    Guard,
-    Limits,
-    Match,
-    ModelPolicy,
-    Policy,
-    Quota,
-    Rule,
-    TenantLimits,
-)
+from refrain.schemas.policy import REQUEST_IDS, Cacheable, CategoryPolicy, Guard, ModelPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Eviction, Limits, TenantLimits
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.streams.models.embedder import vector_of_record
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from tests.ops.whatif.service import Ask, Give, Given, Service, given

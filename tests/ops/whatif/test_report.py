@@ -16,7 +16,8 @@ from refrain.ops.whatif.recording import Recording
 from refrain.ops.whatif.run import WhatIf, run
 from refrain.schemas.control import Judge, SetPolicy
 from refrain.schemas.journal import Tick
-from refrain.schemas.policy import CategoryPolicy, Match, ModelPolicy, Policy, Prices, Rule
+from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy, Prices
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.streams.errors import BadInput, JournalUnreadable
 from refrain.streams.kafka.interface import Outgoing
 from tests.ops.whatif.service import Ask, Give, Service

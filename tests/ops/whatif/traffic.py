@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import random
 
-from refrain.schemas.policy import (
-    REQUEST_IDS,
-    CategoryPolicy,
-    Eviction,
-    Guard,
-    Limits,
-    Match,
-    Policy,
-    Quota,
-    Rule,
-)
+from refrain.schemas.policy import REQUEST_IDS, CategoryPolicy, Guard, Policy, Quota
+from refrain.schemas.policy_limits import Eviction, Limits
+from refrain.schemas.policy_rules import Match, Rule
 from tests.ops.whatif.service import Ask, Give
 
 WORDS = (

@@ -7,7 +7,8 @@ import pytest
 from refrain.schemas.control import ReportLoad, decode_command
 from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import ModelPolicy
-from refrain.streams.adapt.worker import AdaptMetrics, LoadController, run_adapt
+from refrain.streams.adapt.load_controller import AdaptMetrics, LoadController
+from refrain.streams.adapt.worker import run_adapt
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster

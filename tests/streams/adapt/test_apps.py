@@ -17,6 +17,7 @@ from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from refrain.streams.adapt import worker as adapt
 from refrain.streams.adapt.faust_app import is_member
+from refrain.streams.adapt.load_controller import LoadController
 from refrain.streams.adapt.worker import FAILURES_MAX, run_adapt
 from refrain.streams.errors import ClusterFailed, Unanswered
 from refrain.streams.kafka.interface import Outgoing, Record
@@ -233,15 +234,15 @@ def test_an_app_without_a_consumer_is_no_member() -> None:
 
 def test_a_sample_that_ends_its_worker_twice_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(lambda number: None)
-    take, ended = adapt.LoadController.take, []
+    take, ended = LoadController.take, []
 
-    def deadly(self: adapt.LoadController, record: Record, now_ms: int) -> Outgoing | None:
+    def deadly(self: LoadController, record: Record, now_ms: int) -> Outgoing | None:
         if record.value == b"deadly":
             ended.append(record.offset)
             raise MemoryError
         return take(self, record, now_ms)
 
-    monkeypatch.setattr(adapt.LoadController, "take", deadly)
+    monkeypatch.setattr(LoadController, "take", deadly)
     samples = [record.value for record in world.cluster.records("load")]
     world.cluster.create("load", 1, topic_id=world.cluster.topic_id("load"))
     world.cluster.append([Outgoing("load", b"m", value, (), 0) for value in (b"deadly", *samples)])

@@ -12,7 +12,8 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import Asked, Event, Passed, decode_event
-from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.streams.classify.attempts import Attempts
 from refrain.streams.classify.forwards_first import ForwardsFirst
 from refrain.streams.classify.origins import Incarnations
@@ -28,7 +29,7 @@ from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.memory import MemoryStore
-from tests.streams.classify.test_classify import LIMITS, POLICY, ask
+from tests.streams.classify.entrance import LIMITS, POLICY, ask
 
 SHARDS = 8
 RENAMED = Policy(categories={"talk": CategoryPolicy(), "uncategorised": CategoryPolicy()})

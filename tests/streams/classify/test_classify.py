@@ -4,178 +4,42 @@ from __future__ import annotations
 
 import base64
 import json
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
-from refrain.schemas.acknowledgements import Acknowledgement
-from refrain.schemas.control import POLICY_KEY, PolicyInForce
-from refrain.schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON, HEADERS
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.dead_letters import HEADER_PROCESSOR, HEADERS
 from refrain.schemas.decisions import Reason
 from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import Asked, Passed, decode_event
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.topics import BY_NAME
-from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.record_size import OUT_BYTES_MAX
-from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.step import ClassifyStep
-from refrain.streams.classify.worker import check_topics, run_classify
 from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, WrongSetup
-from refrain.streams.kafka.interface import Headers, Outgoing, Record
-from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.routes import DirectRoute, decode_route
-from refrain.streams.messaging.signed_routes import RouteSigner
-from refrain.streams.metrics import Metrics
-from refrain.streams.models.category_artifact import CATEGORY_FILES
-from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder
-from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.settings import Classify, Embedding, Settings
-from refrain.streams.vectors import Floats, decode, quantise
-from tests.streams.models.made_categories import artefact
-from tests.streams.signed import ROUTES, SIGNED
-
-NOW_MS = 1_000_000
-SECRET = "my secret diagnosis"
-POLICY = Policy(
-    categories={
-        "code": CategoryPolicy(threshold=0.9, examples=("How do I sort a list in Python?",)),
-        "shared": CategoryPolicy(scope="shared", slices=4),
-        "watched": CategoryPolicy(cache=Cacheable.OBSERVE),
-        "medical": CategoryPolicy(cache=Cacheable.NEVER),
-        "uncategorised": CategoryPolicy(),
-    },
-    rules=(Rule(when=Match(pattern="diagnosis"), category="medical"), Rule(when=Match(tag="s"), category="shared")),
-    limits=Limits(answer_timeout_ms=60_000),
+from refrain.streams.vectors import decode, quantise
+from tests.streams.classify.entrance import (
+    BY_EXAMPLE,
+    LIMITS,
+    NO_NEVER,
+    NOW_MS,
+    OPEN,
+    POLICY,
+    SECRET,
+    Entrance,
+    ask,
+    asked_of,
+    passed_of,
+    reason_of,
+    record,
+    refused_of,
+    text_in,
 )
-OPEN = Policy(categories={"chat": CategoryPolicy()})
-NO_NEVER = POLICY.model_copy(
-    update={
-        "categories": {name: of for name, of in POLICY.categories.items() if name != "medical"},
-        "rules": POLICY.rules[1:],
-    }
-)
-BY_EXAMPLE = Policy(
-    categories={
-        "medical": CategoryPolicy(cache=Cacheable.NEVER, examples=("Which pills help against fever?",)),
-        "uncategorised": CategoryPolicy(),
-    }
-)
-LIMITS = Classify(
-    question_chars_max=1_000, request_bytes_max=900_000, header_bytes_max=500, depth_max=16, reply_topics=("team.*",)
-)
-
-
-class Embedder(HashingEmbedder):
-    """The free one; counts calls, has a window of 300 characters, and no vector for a text with `bad`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[list[str]] = []
-        self.fails: Exception | None = None
-        self.head_fails: Exception | None = None
-
-    def embed(self, texts: Sequence[str]) -> Floats:
-        if self.fails is not None:
-            raise self.fails
-        self.calls.append(list(texts))
-        rows = super().embed(texts)
-        for number, text in enumerate(texts):
-            if "bad" in text:
-                rows[number] = np.nan
-        return rows
-
-    def fits(self, text: str) -> bool:
-        return len(text) <= 300
-
-    def head(self, text: str) -> str:
-        if self.head_fails is not None:
-            raise self.head_fails
-        return text[:300]
-
-
-class Entrance:
-    """A classifier with all that belongs to it."""
-
-    def __init__(
-        self,
-        policy: Policy | None = POLICY,
-        limits: Classify = LIMITS,
-        partitions: Callable[[str], int | None] = {"responses": 8, "/team.replies": 2}.get,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self.embedder = Embedder()
-        self.metrics = Metrics()
-        self.remembering = EmbeddingCache(self.embedder, 100, EmbeddingMetrics(self.metrics))
-        self.in_force = None if policy is None else PolicyInForce(version=4, who="w", at_ms=0, policy=policy)
-        self.classifier = ClassifyStep(
-            limits,
-            Incarnations("requests-id", "journal-id"),
-            self.remembering,
-            ReplyTopics("refrain.", limits.reply_topics, partitions, lambda: 0),
-            self.metrics,
-            clock=clock,
-        )
-
-    def __call__(self, *records: Record) -> list[Outgoing]:
-        self.classifier.follow(self.in_force)
-        return self.classifier.process(records)
-
-
-def record(value: bytes | None, offset: int = 0, headers: Headers = (), key: bytes | None = b"k") -> Record:
-    return Record("requests", 2, offset, NOW_MS, key, value, headers)
-
-
-def ask(text: Any = "What is a list?", offset: int = 0, headers: Headers = (), **fields: Any) -> Record:
-    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": text}], **fields.pop("body", {})}
-    message = {"v": 1, "request_id": f"r{offset}", "body": body, **fields}
-    return record(json.dumps(message).encode(), offset, headers)
-
-
-def asked_of(out: Sequence[Outgoing]) -> Asked:
-    (only,) = out
-    assert only.topic == "journal"
-    event = decode_event(only.value or b"")
-    assert isinstance(event, Asked)
-    return event
-
-
-def passed_of(out: Sequence[Outgoing]) -> tuple[Forward, Passed]:
-    first, second = out
-    assert (first.topic, second.topic) == ("forwards", "journal")
-    event = decode_event(second.value or b"")
-    assert isinstance(event, Passed)
-    return Forward.decode(first.value or b""), event
-
-
-def refused_of(out: Sequence[Outgoing]) -> tuple[Outgoing, Response]:
-    letter, answer = out
-    assert letter.topic == "dead-letters"
-    return letter, Response.decode(answer.value or b"")
-
-
-def reason_of(letter: Outgoing) -> str:
-    return (dict(letter.headers)[HEADER_REASON] or b"").decode()
-
-
-def text_in(out: Sequence[Outgoing], text: str) -> set[str]:
-    """The topics in which the text stands, in plain or in base64."""
-    forms = {text.encode()}
-    for pad in range(3):
-        coded = base64.b64encode(b"x" * pad + text.encode() + b"xx")
-        forms.add(coded[4:-4])
-    wholes = [(o.topic, b"|".join([o.key or b"", o.value or b"", *(v or b"" for _, v in o.headers)])) for o in out]
-    return {topic for topic, whole in wholes if any(form in whole for form in forms)}
 
 
 def test_a_question_becomes_asked_with_all_that_the_shard_needs() -> None:
@@ -543,155 +407,6 @@ def test_headers_that_need_not_come_back_are_neither_counted_nor_kept() -> None:
     headers = (("big", b"x" * 501), ("refrain-not-returned", b"big"), ("mine", b"1"))
     asked = next(out for out in Entrance()(ask(headers=headers)) if out.topic == "journal")
     assert [header.name for header in Asked.decode(asked.value or b"").reply.headers] == ["mine"]
-
-
-ENTRANCE = Entrance(limits=LIMITS.model_copy(update={"reply_topics": ()}))
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-messages = st.fixed_dictionaries(
-    {},
-    optional={"role": st.sampled_from(["user", "assistant", "tool"]) | json_values, "content": st.text() | json_values},
-)
-bodies = st.fixed_dictionaries(
-    {"model": st.just("m"), "messages": st.lists(messages, min_size=1, max_size=3)},
-    optional={"temperature": json_values, "tools": json_values, "stream": json_values},
-)
-requests = st.fixed_dictionaries(
-    {"body": bodies | json_values},
-    optional={
-        "v": st.sampled_from([1, 2, "1", None]),
-        "tenant": st.sampled_from(["t", "a/b", 5]),
-        "category": st.sampled_from(["code", "medical", "unheard", None, 3]),
-        "cache": st.sampled_from(["use", "observe", "refresh", "bypass", "only", "maybe"]),
-        "vary": st.dictionaries(st.text(), json_values) | json_values,
-        "tags": st.lists(st.text(max_size=3), max_size=2) | json_values,
-        "deadline_at_ms": st.integers(-1, 2 * NOW_MS) | json_values,
-        "request_id": st.text() | json_values,
-    },
-)
-ENDS = (["journal"], ["forwards", "journal"], ["dead-letters", "responses"], ["responses", "journal"])
-
-
-@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.binary(max_size=300), st.lists(st.tuples(st.text(max_size=4), st.none() | st.binary(max_size=6)), max_size=3))
-def test_arbitrary_bytes_and_headers_never_stop_the_entrance(
-    value: bytes, headers: list[tuple[str, bytes | None]]
-) -> None:
-    assert ENTRANCE(record(value, headers=tuple(headers)))
-
-
-@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(requests)
-def test_arbitrary_json_is_answered_asked_or_passed(value: dict[str, Any]) -> None:
-    out = ENTRANCE(record(json.dumps(value).encode()))
-    assert [o.topic for o in out] in ENDS
-    for o in out:
-        if o.topic == "dead-letters":
-            assert b"Error while" not in (dict(o.headers)[HEADER_REASON] or b"")
-
-
-def settings_of(classify: Classify = Classify()) -> Settings:  # noqa: B008 - it is frozen
-    return Settings(prefix="", embedding=Embedding(backend="free"), routes=SIGNED, classify=classify)
-
-
-def run(cluster: MemoryCluster, settings: Settings | None = None) -> None:
-    """Run until all requests are worked."""
-    looks = iter(range(100))
-    run_classify(
-        WorkerContext(
-            settings or settings_of(),
-            cluster,
-            Metrics(),
-            stop=lambda: next(looks) >= 3,
-            ready=lambda: None,
-            now_ms=lambda: NOW_MS,
-        )
-    )
-
-
-def test_the_processor_follows_the_policies_topic_and_works_the_requests() -> None:
-    cluster = MemoryCluster(lambda: NOW_MS)
-    in_force = PolicyInForce(version=4, who="w", at_ms=0, policy=POLICY)
-    cluster.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
-    cluster.producer().send([Outgoing("requests", b"a", ask().value), Outgoing("requests", b"b", ask(SECRET).value)])
-    run(cluster)
-    kinds = [type(decode_event(kept.value or b"")) for kept in cluster.records("journal")]
-    assert sorted(kind.__name__ for kind in kinds) == ["Asked", "Passed"]
-    (forwarded,) = cluster.records("forwards")
-    forward = Forward.decode(forwarded.value or b"")
-    assert isinstance(RouteSigner(ROUTES.keys, "").open(forward.route, forward.forward_id), DirectRoute)
-    (said,) = cluster.records("acknowledgements")
-    assert Acknowledgement.decode(said.value or b"") == Acknowledgement(
-        processor="classify", worker="classify-1", version=4, at_ms=NOW_MS, route_keys=ROUTES.keys.ids
-    )
-    run(cluster)
-    assert len(cluster.records("journal")) == 2
-    assert [said.key for said in cluster.records("acknowledgements")] == [
-        b"classify/classify-1",
-        b"classify/classify-2",
-    ]
-
-
-def test_one_worker_reads_the_topics_of_several_tenants_and_mixes_none_of_them_up() -> None:
-    tenants = ("acme", "umbrella", "third")
-    names = tuple(f"requests.{tenant}" for tenant in tenants)
-    cluster = MemoryCluster(lambda: NOW_MS, {name: 2 for name in BY_NAME if name != "requests"})
-    for number, name in enumerate(names):
-        cluster.create(name, number + 1)
-    in_force = PolicyInForce(version=4, who="w", at_ms=0, policy=OPEN)
-    cluster.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
-    for name in names:
-        mine = [ask(f"What is {n}?", category="chat").value for n in range(5)]
-        foreign = ask("Whose?", category="chat", tenant="somebody-else").value
-        cluster.producer().send([Outgoing(name, b"k", value, (), 0) for value in (*mine, foreign)])
-
-    def done() -> bool:
-        return len(cluster.records("journal")) == 15 and len(cluster.records("dead-letters")) == 3
-
-    settings = settings_of(Classify(topics=names, tenants="topic"))
-    metrics, ready = Metrics(), []
-    context = WorkerContext(settings, cluster, metrics, done, lambda: ready.append(True), now_ms=lambda: NOW_MS)
-    run_classify(context)
-    asked = [decode_event(each.value or b"") for each in cluster.records("journal")]
-    assert all(isinstance(event, Asked) and event.origin.topic == f"requests.{event.tenant}" for event in asked)
-    assert sorted(event.tenant for event in asked if isinstance(event, Asked)) == sorted(5 * tenants)
-    assert len({event.id for event in asked if isinstance(event, Asked)}) == 15, "ids are of a topic's incarnation"
-    said = [Acknowledgement.decode(each.value or b"").worker for each in cluster.records("acknowledgements")]
-    assert len(set(said)) == 3, "each member of the group acknowledges the policy"
-    assert ready
-    for name in names:
-        labels = {"processor": "classify", "partition": f"{name}[0]"}
-        assert metrics.registry.get_sample_value("refrain_lag", labels) == 0
-
-
-def test_where_topics_tell_tenants_every_topic_must_be_a_tenants() -> None:
-    settings = settings_of(Classify(topics=("requests.acme", "requests"), tenants="topic"))
-    with pytest.raises(WrongSetup, match="requests is not the topic of a tenant"):
-        run(MemoryCluster(lambda: NOW_MS), settings)
-
-
-def test_a_missing_topic_stops_the_worker_at_start() -> None:
-    counts = {name: 2 for name in BY_NAME if name != "forwards"}
-    with pytest.raises(WrongSetup, match="forwards"):
-        run(MemoryCluster(lambda: 0, counts))
-
-
-@pytest.mark.parametrize("topic", ["documents", "decisions"])
-def test_shards_that_do_not_match_stop_the_worker_at_start(topic: str) -> None:
-    counts = dict.fromkeys(BY_NAME, 2) | {topic: 3}
-    with pytest.raises(WrongSetup, match=rf"journal has 2 partitions and {topic} 3.*refrain topics check"):
-        check_topics(MemoryCluster(lambda: 0, counts))
-
-
-def test_an_artefact_of_categories_for_another_embedder_stops_the_worker_at_start(tmp_path: Path) -> None:
-    path = tmp_path / "categories.json"
-    path.write_bytes(CATEGORY_FILES.encode(artefact()))
-    settings = settings_of().model_copy(update={"classify": Classify(categories=path)})
-    with pytest.raises(WrongSetup, match="vectors of made-1, the embedder here is free-1"):
-        run(MemoryCluster(lambda: 0), settings)
 
 
 def test_who_sent_a_request_that_is_set_aside_is_told_by_what_stands_beside_it_and_its_id_alone() -> None:

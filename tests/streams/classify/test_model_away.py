@@ -10,7 +10,7 @@ from refrain.schemas.decisions import Reason
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
 from refrain.streams.classify.batch_vectors import MODEL_PAUSE_S
 from refrain.streams.errors import ModelUnavailable
-from tests.streams.classify.test_classify import Entrance, ask, asked_of, passed_of
+from tests.streams.classify.entrance import Entrance, ask, asked_of, passed_of
 from tests.streams.clock import Clock
 
 KNOWN, NEW = "How do I sort a list in python?", "How do I reverse a list in python?"

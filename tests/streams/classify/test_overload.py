@@ -12,7 +12,7 @@ from refrain.schemas.responses import Outcome, Response
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.settings import Classify
-from tests.streams.classify.test_classify import (
+from tests.streams.classify.entrance import (
     BY_EXAMPLE,
     NOW_MS,
     POLICY,

@@ -14,8 +14,8 @@ from refrain.streams.classify import recollection
 from refrain.streams.classify.recollection import Recollection
 from refrain.streams.kafka.interface import Outgoing, Record, Span, Wanted
 from refrain.streams.kafka.memory import MemoryCluster
+from tests.streams.classify.entrance import POLICY, ask
 from tests.streams.classify.test_attempts import POLICIES, REGULATED, RENAMED, SHARDS, TEXTS, Service
-from tests.streams.classify.test_classify import POLICY, ask
 
 BATCH = [ask(text, offset) for offset, text in enumerate(TEXTS)]
 

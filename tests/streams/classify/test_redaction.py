@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refrain.schemas.control import PolicyInForce
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.streams.classify.redaction import WINDOW_BYTES, may_be_uncacheable
 from refrain.streams.classify.routing import Router, learned_router
 from refrain.streams.errors import Refusal

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from refrain.schemas.control import PolicyInForce
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.streams.classify.routing import Embed, Router, RoutingInput, all_text, learned_router
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier

@@ -13,7 +13,8 @@ from infra.examples.edge import first_key, tenant_header
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.journal import Asked, decode_event
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.schemas.responses import Response
 from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics

@@ -10,7 +10,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from refrain.streams.settings import Classify
-from tests.streams.classify.test_classify import NOW_MS, ask, asked_of
+from tests.streams.classify.entrance import NOW_MS, ask, asked_of
 from tests.streams.classify.test_overload import LIMITS, MORE_LEFT, WAIT_MAX_MS, Loaded
 from tests.streams.classify.test_twice_the_capacity import CAPACITY, START_MS, Asking, Simulation, ms_p99
 

@@ -9,7 +9,8 @@ import pytest
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.hit_heads import HitHead
-from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.schemas.requests import CacheMode
 from refrain.streams.classify.origins import Incarnations
 from refrain.streams.classify.reply_topic import ReplyTopics
@@ -20,7 +21,7 @@ from refrain.streams.models.hashing_embedder import DIM, HashingEmbedder
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.settings import Classify
 from refrain.streams.vectors import Floats
-from tests.streams.classify.test_classify import Entrance, ask, asked_of
+from tests.streams.classify.entrance import Entrance, ask, asked_of
 from tests.streams.models.made_hit_heads import strict_head
 
 FREE = HashingEmbedder.identity

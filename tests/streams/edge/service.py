@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 
 from refrain.schemas.control import SetPolicy
-from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.streams.classify.worker import run_classify
 from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.client.exchange import Exchange

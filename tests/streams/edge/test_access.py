@@ -14,7 +14,7 @@ import pytest
 
 from refrain.streams.edge.access import access_of
 from refrain.streams.errors import WrongSetup
-from refrain.streams.settings import Settings, Upstream
+from refrain.streams.settings import Settings
 from refrain.streams.upstream.simulated.server import SimulatedServer
 from tests.streams.edge.provider import JwksServer, jwks, settings_of_tokens, token
 from tests.streams.edge.service import WAIT_S, WaitingCluster, add_key, now_ms, settings_of
@@ -52,12 +52,6 @@ def gate_settings(folder: Path, model: SimulatedServer, provider: JwksServer, **
     made = settings_of(folder, model, **{"auth": "keys", "cache_wait_ms": 1, **more})
     chosen = settings_of_tokens(jwks_url=provider.url, jwks_retry_ms=100)
     return made.model_copy(update={"jwt": chosen})
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[SimulatedServer]:
-    with SimulatedServer(Upstream(latency_median_ms=1, latency_sigma=0)) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
 from tests.eventually import eventually
 from tests.streams.edge.service import WAIT_S, WaitingCluster, now_ms, settings_of
@@ -23,12 +22,6 @@ BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Who?"
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nhost: edge\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: edge\r\n\r\n"
 TIMEOUT_MS = 200
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[SimulatedServer]:
-    with SimulatedServer(Upstream(latency_median_ms=1, latency_sigma=0)) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 from refrain.streams.edge.keys import LOOK_AGAIN_S, changing, is_open_to_others, keys_path, read_keys, revoked
 from refrain.streams.edge.server import bound
 from refrain.streams.errors import WrongSetup
-from refrain.streams.settings import Edge, Settings, Upstream
+from refrain.streams.settings import Edge, Settings
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
 from tests.eventually import eventually
 from tests.streams.edge.service import WAIT_S, WaitingCluster, add_key, now_ms, settings_of
@@ -26,12 +26,6 @@ from tests.streams.edge.serving import Serving, serving
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Who?"}]}
 SILENT_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[SimulatedServer]:
-    with SimulatedServer(Upstream(latency_median_ms=1, latency_sigma=0)) as server:
-        yield server
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ from typing import Any
 import openai
 import pytest
 
-from refrain.streams.settings import Upstream
-from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
-from tests.streams.edge.service import add_key, service, settings_of
-from tests.streams.edge.serving import Serving, serving
+from refrain.streams.upstream.simulated.server import Scripted
+from tests.streams.edge.keyed import KeyedEndpoint, keyed_endpoint
 
 QUESTION = "What is a context manager?"
 TOO_LONG = {"message": "maximum context length is 10 tokens", "type": "BadRequestError", "param": None, "code": 400}
@@ -21,16 +19,13 @@ REWORDED = "What is the context manager?"
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, str, SimulatedServer]]:
-    with SimulatedServer(Upstream(latency_median_ms=20, latency_sigma=0)) as model:
-        settings = settings_of(tmp_path_factory.mktemp("state"), model, auth="keys")
-        key, _ = add_key(settings, "acme")
-        with service(settings) as running, serving(settings, running.cluster) as one:
-            yield one, key, model
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedEndpoint]:
+    with keyed_endpoint(tmp_path_factory.mktemp("state")) as one:
+        yield one
 
 
 @pytest.fixture
-def client(endpoint: tuple[Serving, str, SimulatedServer]) -> Iterator[openai.OpenAI]:
+def client(endpoint: KeyedEndpoint) -> Iterator[openai.OpenAI]:
     one, key, _ = endpoint
     with openai.OpenAI(base_url=f"{one.url}/v1", api_key=key, max_retries=0) as client:
         yield client
@@ -69,7 +64,7 @@ def test_streams_of_misses_and_hits_say_the_same(client: openai.OpenAI) -> None:
     assert end == again == "stop"
 
 
-def test_the_asyncio_client_asks_many_at_once(endpoint: tuple[Serving, str, SimulatedServer]) -> None:
+def test_the_asyncio_client_asks_many_at_once(endpoint: KeyedEndpoint) -> None:
     one, key, _ = endpoint
 
     async def work() -> list[str | None]:
@@ -89,7 +84,7 @@ def test_the_asyncio_client_asks_many_at_once(endpoint: tuple[Serving, str, Simu
 
 @pytest.mark.parametrize("body", [{"object": "error", **TOO_LONG}, {"error": TOO_LONG}], ids=["flat", "nested"])
 def test_vllms_errors_are_errors_in_openais_form(
-    client: openai.OpenAI, endpoint: tuple[Serving, str, SimulatedServer], body: dict[str, Any]
+    client: openai.OpenAI, endpoint: KeyedEndpoint, body: dict[str, Any]
 ) -> None:
     model = endpoint[2]
     # Asked for a stream that it refuses, the model's server is asked once more without.
@@ -108,9 +103,7 @@ def test_vllms_errors_are_errors_in_openais_form(
     assert (whole.value.code, streamed.value.code) == ("upstream_failed", "upstream_failed")
 
 
-def test_errors_are_those_that_the_client_knows(
-    client: openai.OpenAI, endpoint: tuple[Serving, str, SimulatedServer]
-) -> None:
+def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, endpoint: KeyedEndpoint) -> None:
     with pytest.raises(openai.BadRequestError) as wrong:
         client.chat.completions.create(
             model="m", messages=[{"role": "user", "content": "x"}], extra_headers={"x-refrain-cache": "onyl"}

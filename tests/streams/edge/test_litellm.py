@@ -12,11 +12,10 @@ import pytest
 import yaml
 
 from refrain.ops.bench.edge.gateway import litellm
-from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
 from tests.streams.edge.installed import LITELLM, programs
-from tests.streams.edge.service import add_key, service, settings_of
-from tests.streams.edge.serving import Serving, serving
+from tests.streams.edge.keyed import keyed_endpoint
+from tests.streams.edge.serving import Serving
 
 pytestmark = pytest.mark.clients
 
@@ -52,17 +51,13 @@ class Proxied(NamedTuple):
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     command = programs(LITELLM) / "litellm"
     config = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
-    with SimulatedServer(Upstream(latency_median_ms=20, latency_sigma=0)) as model:
-        settings = settings_of(tmp_path_factory.mktemp("state"), model, auth="keys")
-        key, _ = add_key(settings, "acme")
-        with (
-            service(settings) as running,
-            serving(settings, running.cluster) as edge,
-            litellm(command, config, {"OPENAI_BASE_URL": f"{edge.url}/v1", "OPENAI_API_KEY": key}) as proxy,
-        ):
-            mine = proxy.headers["Authorization"].removeprefix("Bearer ")
-            with openai.OpenAI(base_url=proxy.base_url, api_key=mine, max_retries=0) as client:
-                yield Proxied(client, edge, model)
+    with (
+        keyed_endpoint(tmp_path_factory.mktemp("state")) as endpoint,
+        litellm(command, config, endpoint.client_variables) as proxy,
+    ):
+        mine = proxy.headers["Authorization"].removeprefix("Bearer ")
+        with openai.OpenAI(base_url=proxy.base_url, api_key=mine, max_retries=0) as client:
+            yield Proxied(client, endpoint.serving, endpoint.model)
 
 
 def test_the_second_wording_is_a_hit(proxied: Proxied) -> None:

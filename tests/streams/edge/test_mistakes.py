@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
 from tests.streams.edge.service import Service, edge
 
@@ -52,12 +50,6 @@ UNFIT = {
     "deep",
 }  # fmt: skip
 """The model is asked whether it takes them."""
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[SimulatedServer]:
-    with SimulatedServer(Upstream(latency_median_ms=1, latency_sigma=0)) as server:
-        yield server
 
 
 def ask(running: Service, body: bytes, cache: str) -> httpx.Response:

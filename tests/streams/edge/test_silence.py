@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from refrain.streams.client.exchange import HEADER
 from refrain.streams.edge.body import LARGE_AT_ONCE
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.responses import error_response
-from refrain.streams.settings import Settings, Upstream
+from refrain.streams.settings import Settings
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
 from tests.streams.edge.service import Edged, WaitingCluster, edge, now_ms, settings_of
 from tests.streams.edge.test_chat import events, text_of
@@ -24,17 +24,12 @@ WAIT_MS = 150
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Who?"}]}
 
 
-@pytest.fixture(scope="module")
-def serving() -> Iterator[SimulatedServer]:
-    with SimulatedServer(Upstream(latency_median_ms=1, latency_sigma=0)) as server:
-        yield server
-
-
 @pytest.fixture
-def model(serving: SimulatedServer) -> SimulatedServer:
-    serving.calls.clear()
-    serving.script.clear()
-    return serving
+def model(model: SimulatedServer) -> SimulatedServer:
+    """It, without what a test before asked and said."""
+    model.calls.clear()
+    model.script.clear()
+    return model
 
 
 @pytest.fixture

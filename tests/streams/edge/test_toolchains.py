@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from refrain.streams.settings import Upstream
-from refrain.streams.upstream.simulated.server import SimulatedServer
 from tests.streams.edge.installed import LANGCHAIN, programs
-from tests.streams.edge.service import add_key, service, settings_of
-from tests.streams.edge.serving import serving
+from tests.streams.edge.keyed import keyed_endpoint
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "infra" / "examples"
 PACKAGES = ("openai@6", "tsx@4")
@@ -40,11 +37,8 @@ except openai.BadRequestError as wrong:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Variables by which every client of OpenAI's finds the endpoint."""
-    with SimulatedServer(Upstream(latency_median_ms=20, latency_sigma=0)) as model:
-        settings = settings_of(tmp_path_factory.mktemp("state"), model, auth="keys")
-        key, _ = add_key(settings, "acme")
-        with service(settings) as running, serving(settings, running.cluster) as one:
-            yield {**os.environ, "OPENAI_BASE_URL": f"{one.url}/v1", "OPENAI_API_KEY": key, "NO_PROXY": "127.0.0.1"}
+    with keyed_endpoint(tmp_path_factory.mktemp("state")) as endpoint:
+        yield {**os.environ, **endpoint.client_variables, "NO_PROXY": "127.0.0.1"}
 
 
 def said(command: list[str], environment: dict[str, str], folder: Path) -> str:

@@ -20,7 +20,8 @@ from refrain.schemas.journal import (
     RecoveryOrdered,
     decode_event,
 )
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
+from refrain.schemas.policy_rules import Match, Rule
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.commands import command_of, decide, judged_by
 from refrain.streams.govern.decision_search import SoughtDecision

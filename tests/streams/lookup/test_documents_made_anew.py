@@ -11,7 +11,7 @@ from refrain.streams.errors import StoreDamaged
 from refrain.streams.kafka.interface import OffsetAndMetadata
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.store.interface import digest
-from tests.streams.lookup.test_lookup import Stage
+from tests.streams.lookup.stage import Stage
 from tests.streams.lookup.test_stopped import (
     PASS_AFTER_MS,
     Asking,

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import pytest
 
 from refrain.ops.cluster.decisions import find_decision
 from refrain.schemas.acknowledgements import Acknowledgement
-from refrain.schemas.base import Message, Reply
+from refrain.schemas.base import Reply
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
 from refrain.schemas.forwards import Forward
-from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
-from refrain.schemas.policy import Cacheable
+from refrain.schemas.journal import EntriesInvalidated
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats
 from refrain.streams.errors import Aborted, Rebalanced, RefrainError, WrongSetup
 from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import (
-    Cluster,
     EndOffsets,
     GroupMetadata,
     OffsetAndMetadata,
@@ -35,42 +31,17 @@ from refrain.streams.kafka.interface import (
     Producer,
     TransactionalProducer,
 )
-from refrain.streams.kafka.memory import MemoryCluster
-from refrain.streams.lookup.restore import OpenStore, restore
-from refrain.streams.lookup.restoring import PendingRestore
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.messaging.routes import decode_route
-from refrain.streams.metrics import Metrics
-from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.settings import Lookup, Settings
+from refrain.streams.settings import Lookup
 from refrain.streams.shard.columns import META_KEY
-from refrain.streams.shard.fold import TIMERS_MAX, fold
-from refrain.streams.shard.state import Shard
-from refrain.streams.store.interface import Checkpoint, Store, digest
-from refrain.streams.store.memory import MemoryStore
+from refrain.streams.shard.fold import TIMERS_MAX
+from refrain.streams.store.interface import Checkpoint, digest
 from tests.streams.kafka.recording import RecordingCluster
 from tests.streams.kafka.wrapped import WrappedProducers
-from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, near, new_shard, policy, vector
+from tests.streams.lookup.stage import NEVER_MS, Clock, Stage, asked_id, expected, moving, stage_records, traffic
+from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, new_shard, vector
 from tests.streams.signed import ROUTES
-
-PARTITIONS = {
-    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "progress": 1, "decisions": 2, "acknowledgements": 1,
-    "stats": 1,
-    "doubts": 1, "observations": 1, "dead-letters": 1,
-}  # fmt: skip
-
-NEVER_MS = 10**15
-"""An interval after which no test commits."""
-
-
-class Clock:
-    """Time that the test sets."""
-
-    def __init__(self) -> None:
-        self.now_ms = 1_000_000
-
-    def __call__(self) -> int:
-        return self.now_ms
 
 
 class Crash(RuntimeError):
@@ -152,131 +123,6 @@ class ForgetsEnds:
         self._inner.close()
 
 
-class AtOnce(Executor):
-    """Runs what it is given before it returns, so that a test knows when a transaction is."""
-
-    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(work(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - a future carries what was raised, whatever it is
-            done.set_exception(error)
-        return done
-
-
-class Stage:
-    """A log with recorded questions, stores that survive workers, and workers one after another."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.cluster = MemoryCluster(self.clock, PARTITIONS, {"journal": JOURNAL_ID})
-        self.stores: dict[int, Store] = {}
-        self.open_store: OpenStore = lambda partition: self.stores.setdefault(partition, MemoryStore())
-
-    def journal(self, journal: Journal) -> None:
-        self.cluster.append([Outgoing("journal", None, r.value, (), journal.partition) for r in journal.records])
-
-    def worker(
-        self, commit_ms: int = 1, cluster: Cluster | None = None, *, commit_records: int = 2_000
-    ) -> LookupWorker:
-        """The next worker, on the stage's log or on another view of it."""
-        lookup = Lookup(commit_interval_ms=commit_ms, commit_records=commit_records, batch_max=3)
-        return self.worker_by(self.context(lookup, cluster))
-
-    def context(self, lookup: Lookup, cluster: Cluster | None = None) -> WorkerContext:
-        """What a worker by these settings runs with."""
-        settings = Settings().model_copy(update={"lookup": lookup})
-        return WorkerContext(
-            settings, cluster or self.cluster, Metrics(), stop=lambda: False, ready=lambda: None, now_ms=self.clock
-        )
-
-    def worker_by(self, context: WorkerContext, background: Executor | None = None) -> LookupWorker:
-        """A worker for which a second passes whenever it looks at its clock."""
-        seconds = itertools.count()
-        return LookupWorker(
-            context, self.open_store, "w", ROUTES, lambda: next(seconds), background=background or AtOnce()
-        )
-
-    def fold_some(self, worker: LookupWorker) -> int:
-        """One batch, as soon as the worker has its shards; the number of its records, 0 when there are no more."""
-        while True:
-            # What is restored within a turn is polled in the next one.
-            ready = worker.ready
-            if folded := worker.turn(0):
-                return folded
-            if ready:
-                return 0
-
-    def run(self, worker: LookupWorker) -> None:
-        idle = 0
-        while idle < 3:
-            idle = 0 if worker.turn(0) or not worker.ready else idle + 1
-        worker.commit()
-
-    def responses(self) -> list[bytes]:
-        return [record.value or b"" for record in self.cluster.records("responses")]
-
-    def decisions(self) -> list[str]:
-        return [Decision.decode(record.value or b"").id for record in self.cluster.records("decisions")]
-
-    def documents(self, partition: int) -> dict[bytes, bytes]:
-        rows: dict[bytes, bytes | None] = {}
-        for record in self.cluster.topic("documents").records[partition]:
-            rows[record.key or b""] = record.value
-        return {key: value for key, value in rows.items() if value is not None}
-
-
-def traffic(partition: int = 0) -> Journal:
-    """Questions, answers, a failure, repeats and rewordings for one partition."""
-    journal = Journal(partition)
-    journal.policy(quota={"cap": 4})
-    for number in range(8):
-        asked = journal.ask(f"q{number}", vector(*[0.0] * number, 1.0))
-        id_ = _id(asked.value)
-        if number == 5:
-            journal.fail(id_)
-        else:
-            journal.answer(id_, f"a{number}")
-        journal.ask(f"q{number}", vector(*[0.0] * number, 1.0))
-        journal.ask("reworded", near(0.95))
-    return journal
-
-
-def moving(partition: int = 0) -> Journal:
-    """Traffic between which load, policy, switch, invalidations and judgements move."""
-    journal = Journal(partition)
-    journal.policy(threshold_floor=0.8, stale_while_revalidate_ms=1_000_000)
-    events: list[Message] = [
-        LoadChanged(version=1, model="m", load=1.0, valid_until_ms=journal.time_ms + 1_000_000),
-        EntriesInvalidated(version=2, tag="t1"),
-        CacheSwitched(version=3, on=False, category="code"),
-        CacheSwitched(version=4, on=True),
-        HitJudged(version=5, decision_id="d", correct=False, who="w", category="code", entry_id="0-4-journal-"),
-        PolicySet(version=6, policy=policy(cache=Cacheable.NEVER)),
-        PolicySet(version=7, policy=policy(threshold_floor=0.85)),
-    ]
-    for number in range(14):
-        asked = journal.ask(f"q{number % 4}", vector(*[0.0] * (number % 4), 1.0), tags=(f"t{number % 4}",))
-        journal.answer(_id(asked.value), f"a{number}")
-        if number % 2:
-            journal.add(events[number // 2])
-        journal.ask("reworded", near(0.83), tags=(f"t{number % 4}",))
-    return journal
-
-
-def _id(value: bytes | None) -> str:
-    found: str = json.loads(value or b"")["id"]
-    return found
-
-
-def expected(journal: Journal) -> tuple[list[bytes], list[str], Shard]:
-    """What one fold of all records in one go gives."""
-    shard = Shard(journal.partition, 2, JOURNAL_ID, MemoryStore())
-    folded = [fold(shard, record) for record in journal.records]
-    told = [e.value or b"" for each in folded for e in each.effects if e.topic == "responses"]
-    return told, [d.id for each in folded for d in each.decisions], shard
-
-
 def test_a_worker_gives_what_a_fold_gives_and_keeps_what_it_knows() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
@@ -290,12 +136,6 @@ def test_a_worker_gives_what_a_fold_gives_and_keeps_what_it_knows() -> None:
     assert digest(stage.stores[0].scan()) == digest(shard.store.scan())
     assert dict(stage.stores[0].scan()) == stage.documents(0)
     worker.close()
-
-
-def stage_records(stage: Stage, partition: int) -> Journal:
-    journal = Journal(partition)
-    journal.records = list(stage.cluster.topic("journal").records[partition])
-    return journal
 
 
 @pytest.mark.parametrize("made", [traffic, moving])
@@ -536,7 +376,7 @@ def test_a_worker_that_lost_its_partitions_cannot_commit() -> None:
 def test_what_comes_and_goes_between_two_commits_leaves_no_trace_in_documents() -> None:
     stage, journal = Stage(), Journal(0)
     journal.policy()
-    journal.answer(_id(journal.ask("how?", vector(1)).value))
+    journal.answer(asked_id(journal.ask("how?", vector(1)).value))
     journal.ask("how?", vector(1))
     stage.journal(journal)
     stage.run(stage.worker(commit_ms=NEVER_MS))
@@ -659,88 +499,3 @@ def test_topics_that_do_not_fit_together_stop_the_worker_at_start() -> None:
     stage.cluster.delete("documents")
     with pytest.raises(WrongSetup, match="topics create"):
         stage.worker()
-
-
-class Locked(MemoryStore):
-    """A store that, as RocksDB's, only one may have open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_open = False
-
-    def close(self) -> None:
-        assert self.is_open
-        self.is_open = False
-
-
-def test_a_partition_that_comes_and_goes_finds_its_store_closed() -> None:
-    stage, journal = Stage(), traffic()
-    stage.journal(journal)
-    locked = {partition: Locked() for partition in range(2)}
-
-    def opened(partition: int) -> Store:
-        assert not locked[partition].is_open, "it is still open elsewhere"
-        locked[partition].is_open = True
-        return locked[partition]
-
-    stage.open_store = opened
-    worker = stage.worker()
-    for _ in range(50):
-        worker.assigned([0, 1])
-        worker.lost([0, 1])
-    stage.run(worker)
-    assert stage.decisions() == expected(stage_records(stage, 0))[1]
-    worker.close()
-    assert not any(each.is_open for each in locked.values())
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_restore_that_nobody_wants_closes_its_store(moment: str) -> None:
-    restoring, store = PendingRestore(), Locked()
-    store.is_open = True
-    steps: list[Callable[[], object]] = [restoring.abandon, lambda: restoring.finish(store)]
-    for step in steps if moment == "before" else reversed(steps):
-        step()
-    assert not store.is_open
-
-
-@pytest.mark.parametrize("change", ["journal_id", "count"])
-def test_documents_of_another_journal_are_not_folded_on(change: str) -> None:
-    stage, journal = Stage(), traffic()
-    stage.journal(journal)
-    stage.run(stage.worker())
-    if change == "count":
-        stage.cluster.create("journal", 4, topic_id=JOURNAL_ID)
-    with pytest.raises(WrongSetup, match="journal"):
-        restore(
-            stage.cluster,
-            0,
-            "other-id" if change == "journal_id" else JOURNAL_ID,
-            MemoryStore(),
-            stage.clock,
-            lambda: False,
-        )
-
-
-def test_a_store_older_than_the_deletions_that_are_kept_is_restored_from_the_start() -> None:
-    stage, journal = Stage(), traffic()
-    stage.journal(journal)
-    stage.run(stage.worker())
-    store = stage.stores[0]
-    checkpoint = store.checkpoint()
-    store.write({b"entries/00000000000000000009": b"junk that a deletion missed"}, checkpoint)
-    stage.clock.now_ms += stage.cluster.tombstones_ms("documents")
-    restore(stage.cluster, 0, JOURNAL_ID, store, stage.clock, lambda: False)
-    assert dict(store.scan()) == stage.documents(0)
-
-
-def test_a_store_whose_records_cannot_be_read_is_restored_from_the_start() -> None:
-    stage, journal = Stage(), traffic()
-    stage.journal(journal)
-    stage.run(stage.worker())
-    store = stage.stores[0]
-    (key, _), *_ = store.scan(b"entries/")
-    store.write({key: b"{junk"}, store.checkpoint())
-    shard = restore(stage.cluster, 0, JOURNAL_ID, store, stage.clock, lambda: False)
-    assert len(shard.entries) == 4
-    assert dict(store.scan()) == stage.documents(0)

@@ -21,7 +21,7 @@ from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint, digest
 from refrain.streams.store.memory import MemoryStore
-from tests.streams.lookup.test_lookup import Stage
+from tests.streams.lookup.stage import Stage
 from tests.streams.lookup.test_stopped import Asking, decisions, run
 from tests.streams.shard.journal import JOURNAL_ID
 

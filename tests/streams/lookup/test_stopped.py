@@ -25,7 +25,7 @@ from refrain.streams.messaging.routes import DirectRoute, decode_route
 from refrain.streams.settings import Lookup
 from refrain.streams.store.interface import Changes, Checkpoint
 from refrain.streams.store.memory import MemoryStore
-from tests.streams.lookup.test_lookup import Stage
+from tests.streams.lookup.stage import Stage
 from tests.streams.shard.journal import Journal, vector
 
 SECRET = "the words of somebody's question"

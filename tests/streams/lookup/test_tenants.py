@@ -12,7 +12,7 @@ from refrain.schemas.decisions import Decision
 from refrain.schemas.responses import Outcome
 from refrain.schemas.stats import ShardStats
 from refrain.streams.lookup.worker import LookupWorker
-from tests.streams.lookup.test_lookup import Stage
+from tests.streams.lookup.stage import Stage
 from tests.streams.shard.journal import Journal, vector
 
 

@@ -19,7 +19,7 @@ from refrain.schemas.topics import BY_NAME
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.lookup.worker import LookupWorker
-from tests.streams.lookup.test_lookup import Stage
+from tests.streams.lookup.stage import Stage
 from tests.streams.messaging.test_sending import Silent, Stale
 from tests.streams.shard.journal import Journal, vector
 

@@ -14,7 +14,8 @@ from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.forwards import Completion, Status
 from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld, decode_event
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.responses import DecisionSummary, Outcome, Problem, Response
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record

@@ -14,7 +14,8 @@ import numpy as np
 from refrain.schemas.base import Message, Reply, Sealed
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Answered, AnswerFailed, Asked, Origin, PolicySet, Seen, Tick
-from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Policy, Quota
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Limits
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Problem, Response
 from refrain.streams.kafka.interface import Outgoing, Record

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from refrain.schemas.base import Sealed
 from refrain.schemas.journal import Answered, PolicySet
-from refrain.schemas.policy import CategoryPolicy, Eviction, Limits, Policy, Quota
+from refrain.schemas.policy import CategoryPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Eviction, Limits
 from refrain.schemas.responses import Outcome
 from refrain.streams.shard.columns import ENTRIES, entry_id
 from refrain.streams.shard.eviction.value import ADMITTED, ENVELOPE_BYTES

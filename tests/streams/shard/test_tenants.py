@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from refrain.schemas.base import Header, Reply
 from refrain.schemas.decisions import Reason
-from refrain.schemas.policy import TenantLimits
+from refrain.schemas.policy_limits import TenantLimits
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome
 from refrain.streams.shard.columns import TENANTS

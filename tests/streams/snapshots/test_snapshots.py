@@ -35,7 +35,7 @@ from refrain.streams.store.interface import Store, digest
 from refrain.streams.store.memory import MemoryStore
 from refrain.streams.store.rocksdb import RocksStore
 from refrain.streams.vectors import Floats
-from tests.streams.lookup.test_lookup import Stage, moving, traffic
+from tests.streams.lookup.stage import Stage, moving, traffic
 from tests.streams.shard.journal import JOURNAL_ID, Journal, policy, vector
 
 KEEP, KEEP_MS = 3, 0

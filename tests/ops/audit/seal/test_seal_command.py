@@ -18,8 +18,8 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.kafka.wrapped import WrappedCluster
 from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.store.interface import digest
-from tests.ops.audit.test_partition import recorded, rewrite, rows
-from tests.streams.lookup.test_lookup import Stage, moving, traffic
+from tests.ops.audit.audited import recorded, rewrite, rows
+from tests.streams.lookup.stage import Stage, moving, traffic
 
 
 class Reached(WrappedCluster):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from refrain.schemas.base import Sealed
 from refrain.schemas.documents import Aging, Entry, EntryStats
-from refrain.schemas.policy import CategoryPolicy, Limits, Policy, Quota
+from refrain.schemas.policy import CategoryPolicy, Policy, Quota
+from refrain.schemas.policy_limits import Limits
 from refrain.streams.shard.eviction.quotas import SLACK, Admissions, Quotas
 from refrain.streams.shard.eviction.usage import NUMBER_MASK, heap_item, last_of
 

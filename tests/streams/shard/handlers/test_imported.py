@@ -9,7 +9,7 @@ import pytest
 
 from refrain.schemas.base import Sealed
 from refrain.schemas.journal import CacheSwitched, EntryImported, HitJudged
-from refrain.schemas.policy import TenantLimits
+from refrain.schemas.policy_limits import TenantLimits
 from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.admission import NotAdmitted
