@@ -7,7 +7,7 @@ from operator import attrgetter, itemgetter
 
 from refrain.streams.guards.item import GROUPS, LOW, STEM, WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
-from refrain.streams.guards.misspellings import CHARS_MIN, is_misspelt
+from refrain.streams.guards.misspellings import EXCHANGED_CHARS_MIN, is_misspelt
 from refrain.streams.guards.once import Once
 from refrain.streams.guards.stems import related, stem
 
@@ -86,7 +86,7 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
 
 def _spelt_otherwise(apart: list[Item], a: Content, b: Content) -> list[Item]:
     """Unmatched words without those that the other text has, misspelt. Of names nothing can be told: Anderson."""
-    if not any(len(item.low) >= CHARS_MIN and not item.is_name for item in apart):
+    if not any(len(item.low) >= EXCHANGED_CHARS_MIN and not item.is_name for item in apart):
         return apart
     there = [item for item in b.worded if item.stem not in a.stems and not item.is_name]
     return [item for item in apart if item.is_name or not any(is_misspelt(item.low, each.low) for each in there)]

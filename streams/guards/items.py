@@ -14,7 +14,7 @@ from refrain.streams.guards.code import is_code
 from refrain.streams.guards.content_words import is_salient
 from refrain.streams.guards.frame import is_counted
 from refrain.streams.guards.item import REMEMBERED, WORDLY, Item, Said
-from refrain.streams.guards.lexicon import Phrases, groups, pairs, renderings, split_list, units
+from refrain.streams.guards.lexicon import Phrases, groups, pairs, renderings, split_list, units, words
 from refrain.streams.guards.names import is_name
 from refrain.streams.guards.negation import may_turn
 from refrain.streams.guards.numbers import may_count
@@ -33,9 +33,12 @@ _UNMARKED = {
     "shouldnt": ("should", "not"), "havent": ("have", "not"), "hasnt": ("has", "not"), "cannot": ("can", "not"),
     "im": ("i", "am"), "ive": ("i", "have"), "youre": ("you", "are"), "theres": ("there", "is"),
 }  # fmt: skip
-_HASTY = "what how when where which why who the and with would could should does have about because there their".split()
-"""Little words of which two letters are exchanged in haste: waht, teh."""
+_HASTY = words("hasty")
 _OTHER_WORDS = frozenset("dose odes three".split())
+"""Slips of such words that are words of their own."""
+_DOUBLED = re.compile(r"(.)\1")
+_DOUBLED_CHARS_MIN = 5
+"""Letters of a word of which a doubled one is written once in haste."""
 _ACRONYMS = {"US": "usa", "IT": "i.t.", "WHO": "w.h.o."}
 """Capitals that make a name of what is a little word otherwise."""
 _INITIALS_CHARS = 4
@@ -47,10 +50,12 @@ _DID = frozenset(("how", "why", "where", "when"))
 
 def _slips() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for word in _HASTY:
-        for at in range(len(word) - 1):
-            slip = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-            if slip != word and slip not in _OTHER_WORDS:
+    for word in sorted(_HASTY):
+        slips = [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
+        if len(word) >= _DOUBLED_CHARS_MIN:
+            slips += [word[: match.start()] + word[match.start() + 1 :] for match in _DOUBLED.finditer(word)]
+        for slip in slips:
+            if slip not in _HASTY and slip not in _OTHER_WORDS:
                 found.setdefault(slip, (word,))
     return found
 
