@@ -59,6 +59,11 @@ _WITH_OR_WITHOUT = frozenset(map(stem, "pay apply prepare plan wait search regis
 _BETWEEN = frozenset(("of", "in"))
 _CAN, _NOT = {"can"}, "not"
 _TIMES = {"is", "was"}
+_OWN = frozenset(("my", "our"))
+_OF_ONES_OWN = (("which",), ("which", "is"), ("where",), ("where", "is"), ("when",), ("when", "is"), ("who", "is"))
+_HOW, _BE = "how", "is"
+_OWN_MAX = 2
+"""Words of meaning, at most, in a text that asks what is so of somebody's own: when does my passport expire."""
 _EXPERIENCE = frozenset("you your ever most best worst first".split())
 """Words of what is the same whenever it is told: what is, or was, your worst mistake."""
 
@@ -76,8 +81,18 @@ def alone(a: SmallWords, b: SmallWords, changed: Iterable[Word]) -> list[str]:
     if said in _APART and len(a.keys) == len(b.keys):
         return sorted(said) if _is_before_the_same(a, b) else []
     if len(said) == 1 and abs(len(a.keys) - len(b.keys)) == 1:
+        if said <= _OWN:
+            return _owned(a if len(a.keys) > len(b.keys) else b, *said)
         return _particle(*((a, b) if len(a.keys) > len(b.keys) else (b, a)), *said)
     return sorted(said) if said == _TIMES and _EXPERIENCE.isdisjoint(a.counted) else []
+
+
+def _owned(long: SmallWords, said: str) -> list[str]:
+    """Whose it is, where a short question asks what is so of a thing of one's own: what is my, and what is a, limit."""
+    at = long.keys.index(said) if said in long.counted else 0
+    opening = long.keys[:at]
+    is_opening = opening in _OF_ONES_OWN or (len(opening) == 3 and opening[0] == _HOW and opening[2] == _BE)
+    return [said] if is_opening and len(long.content) <= _OWN_MAX + (opening[:1] == (_HOW,)) else []
 
 
 def _is_before_the_same(a: SmallWords, b: SmallWords) -> bool:

@@ -226,5 +226,10 @@ def _calculation(items: Sequence[Item]) -> tuple[str, ...]:
         return ()
     # A bracket may stand before the first number and behind the last.
     part = items[max(0, at[0] - 1) : at[-1] + 2]
-    said = [_SAID.get(item.low, item.text) for item in part if item.kind in _SUMS or item.low in _SAID]
+    said = [_SAID.get(item.low, _plain(item)) for item in part if item.kind in _SUMS or item.low in _SAID]
     return tuple(said) if any(sign in _SIGNS for sign in said) else ()
+
+
+def _plain(item: Item) -> str:
+    """What an item of a sum says, a fraction without the zeros that say nothing: 3.50."""
+    return item.text.rstrip("0").rstrip(".") if item.kind == "number" and "." in item.text else item.text

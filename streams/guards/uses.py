@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from refrain.streams.guards.item import Word
+from refrain.streams.guards.lexicon import groups
 from refrain.streams.guards.small_words import OWNS, PERSONS, SmallWords
 from refrain.streams.guards.stems import ends_past, may_be_past, stem
 from refrain.streams.guards.voice import ASKERS, BE
@@ -33,6 +34,10 @@ _WANTING = frozenset((_HAS, "want", "like"))
 _YOU = "you"
 _NEEDING = ASKERS | {_YOU}
 _NEED, _ING = "need", "ing"
+_YESTERDAY, _TOMORROW, _LAST, _NEXT = "yesterday", "tomorrow", "last", "next"
+_TIMED = frozenset((_YESTERDAY, _TOMORROW, _LAST, _NEXT))
+_DATED = _TIMES | frozenset(map(stem, "spring summer autumn fall winter season term semester morning evening".split()))
+_DATED |= frozenset(stem(name) for line in groups("dates") for name in line)
 _PERIODS = {"daily": "day", "weekly": "week", "monthly": "month", "yearly": "year"}
 _GET, _ME = "get", "me"
 _IS, _BEST, _GOOD, _STILL, _MORE, _MOST = "is", "best", "good", "still", "more", "most"
@@ -89,6 +94,23 @@ def needs(a: SmallWords, b: SmallWords) -> list[str]:
     if _NEEDING.isdisjoint(other.keys[:1]) or _WANTING.isdisjoint(other.keys[1:2]):
         return []
     return [need.words[0].text, other.words[1].text]
+
+
+def timed(a: SmallWords, b: SmallWords) -> list[str]:
+    """When it was in one text, and when it will be in the other: rents last year, rents next year."""
+    if _TIMED.isdisjoint(a.counted) or _TIMED.isdisjoint(b.counted):
+        return []
+    (past, future), (before, later) = _when(a), _when(b)
+    if past and later and not (future or before):
+        return [past, later]
+    return [future, before] if future and before and not (past or later) else []
+
+
+def _when(a: SmallWords) -> tuple[str, str]:
+    """The words by which a text speaks of a time that is over, and of one to come; "" where none does."""
+    said = {x.key: x.text for x, y in pairwise(a.words) if y.key in _DATED}
+    said |= {word.key: word.text for word in a.words if word.key in (_YESTERDAY, _TOMORROW)}
+    return said.get(_YESTERDAY, said.get(_LAST, "")), said.get(_TOMORROW, said.get(_NEXT, ""))
 
 
 def prevented(a: SmallWords, b: SmallWords) -> list[str]:

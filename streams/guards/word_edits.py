@@ -105,6 +105,8 @@ _ADVERB_CHARS = 6
 _PARTICLES = frozenset("back away together apart aside".split())
 """Words that may stand before or behind what a verb is about: get my deposit back, get back my deposit."""
 _EDIT_MAX = 2
+_FEW = 2
+"""Words of a request, at least, that another one may have with more."""
 
 
 class Edits(NamedTuple):
@@ -134,6 +136,16 @@ def is_frame(a: SmallWords, b: SmallWords) -> bool:
         return True
     both = sum([min(a.counted[key], b.counted[key]) for key in a.counted.keys() & b.counted.keys()])
     return 2_000 * both >= FRAME * (len(a.words) + len(b.words)) or 1 < both + 1 == len(a.words) == len(b.words)
+
+
+def wanted(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
+    """Words of meaning that one request has more than another, of which it has all words: list herbs in their order."""
+    if not (a.request and b.request) or len(a.keys) == len(b.keys):
+        return ()
+    long, short = (a, b) if len(a.keys) > len(b.keys) else (b, a)
+    if not all(count <= long.counted.get(key, 0) for key, count in short.counted.items()) or len(short.keys) < _FEW:
+        return ()
+    return tuple([word.text for word in long.words if word.content and word.key not in short.counted])
 
 
 def edit(a: SmallWords, b: SmallWords, apart: Sequence[str], asking: bool) -> str:
