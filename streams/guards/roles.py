@@ -31,6 +31,8 @@ _REFERRING = frozenset(("it", "them"))
 _PARTS = frozenset(",.?!;")
 ENDS = frozenset("?.!")
 """Marks that end a sentence."""
+_OFTEN = frozenset("always usual often constant regular daily weekly monthly yearly".split())
+"""Stems of words that may stand before or behind what is so that often: always hungry, hungry all the time."""
 _SUMS = frozenset(("number", "operator", "bracket"))
 _SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided": "/", "over": "/", "power": "^", "percent": "%"}
 _SIGNS = frozenset("+-*/^%")
@@ -186,7 +188,7 @@ class _Reader:
         if root not in self.texts and len(self.order) < _WORDS_MAX:
             self.texts[root], self.role[root] = item.text, self._now
             self.order.append(root)
-            if self._last and self._last not in GENERAL and root not in GENERAL:
+            if self._last and GENERAL.isdisjoint((self._last, root)) and _OFTEN.isdisjoint((self._last, root)):
                 self.beside.append((self._last, root))
         self.counts[root] = self.counts.get(root, 0) + 1
         self._last = root

@@ -25,9 +25,14 @@ _WHETHER = "whether"
 _ADVERBS = frozenset("exactly actually really literally honestly basically".split())
 """Harmless words that may stand within an opening: how exactly do I."""
 _ARTICLES = frozenset(("a", "an"))
+_SOME_OF_IT = frozenset("little hair change room paper company iron light".split())
+"""Words that say how much of it without an article, and one with it: make change, make a change."""
+_OF_ONE = frozenset(
+    "a an the my your our his her its their this that these those very so too as how what which no any some".split()
+)
 _ARTICLED = {
     **dict.fromkeys("number second third".split(), ("a", "the")),
-    "little": ("", "a"),
+    **dict.fromkeys(_SOME_OF_IT, ("", "a")),
     **dict.fromkeys("church school prison jail court mass office man time most".split(), ("", "the")),
 }
 """Words that mean something else by which of two articles they have: a number of, the number of; little, a little."""
@@ -222,7 +227,9 @@ def _articled(lows: Sequence[str]) -> dict[tuple[str, str], str]:
         found[lows[_LONE], ""] = _THE if lows[_LONE - 1] == _THE else _A
     for at in range(1, len(lows) - 1):
         if lows[at] in _ARTICLED:
-            article = "" if lows[at - 1] in _BARE else lows[at - 1]
+            before = lows[at - 1]
+            bare = before in _BARE or (lows[at] in _SOME_OF_IT and before not in _OF_ONE)
+            article = "" if bare else before
             if article in _ARTICLED[lows[at]] and (lows[at] != _MOST or _is_most_of(lows, at)):
                 found[lows[at], lows[at + 1]] = article
     return found

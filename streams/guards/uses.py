@@ -51,6 +51,7 @@ _WITH_EITHER = frozenset("shut close clean wash rinse dry log sign".split())
 _SINGLE = frozenset("i you we he she they it this that".split())
 _GETTING = frozenset(("get", "make", "use", _HAS))
 """Verbs of which one asks for something else than another before the same thing: get a call, make a call."""
+_MOVING = frozenset(("come", "go"))
 _FOR = "for"
 _OF, _MEANING = "of", frozenset(("mean", "definition"))
 _FROM, _BACK, _AT, _HOWTO = "from", "back", "at", "howto"
@@ -381,12 +382,21 @@ def _one_sided(a: SmallWords, b: SmallWords) -> list[str]:
         return [_FOR] if (_FOR, _PERIODS[said]) in pairwise(b.keys) else []
     if not _ENDING_MORE.isdisjoint(a.keys[-1:]) and a.keys[:-1] == b.keys and _YOU not in a.counted:
         return [a.words[-1].text]
-    return _done_to(a, b) or _graded(a, b) or _fitting(a, b)
+    return _on_the_way(a, b) or _done_to(a, b) or _graded(a, b) or _fitting(a, b)
 
 
 def _is_needing(words: Sequence[Word]) -> bool:
     """Whether something needs what it has or does in another text: it needs charging, it is charging."""
     return any(x.key == _NEED and y.text.lower().endswith(_ING) for x, y in pairwise(words))
+
+
+def _on_the_way(a: SmallWords, b: SmallWords) -> list[str]:
+    """What comes or goes in the first text, and is there in the second: films that are coming out, that are out."""
+    if _MOVING.isdisjoint(a.counted) or BE.isdisjoint(b.counted) or len(a.keys) != len(b.keys) + 1:
+        return []
+    at = next(at for at, key in enumerate(a.keys) if key in _MOVING)
+    moving = a.words[at].text
+    return [moving] if moving.lower().endswith(_ING) and a.keys[:at] + a.keys[at + 1 :] == b.keys else []
 
 
 def _done_to(a: SmallWords, b: SmallWords) -> list[str]:

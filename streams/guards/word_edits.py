@@ -102,8 +102,8 @@ _SAID_OF = frozenset("good bad normal healthy safe high low fair".split())
 _WHO, _WHILE = "who", "while"
 _BY, _OF, _MADE = "by", "of", "make"
 _ADVERB_CHARS = 6
-_PARTICLES = frozenset("back away together apart aside".split())
-"""Words that may stand before or behind what a verb is about: get my deposit back, get back my deposit."""
+_PARTICLES = frozenset("back away together apart aside always often".split())
+"""Words that may stand before or behind what a verb is about: get my deposit back, get back my deposit; always."""
 _EDIT_MAX = 2
 _FEW = 2
 """Words of a request, at least, that another one may have with more."""
@@ -469,7 +469,7 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         turned = _turned(here, there) or _turned(there, here)
         if (
             turned is not None
-            and not any(_is_movable(texts[word]) for word in turned)
+            and not any(word in _PARTICLES or _is_movable(texts[word]) for word in turned)
             and not _is_said_of(a, b, turned)
         ):
             return [texts[word] for word in turned]
