@@ -16,7 +16,6 @@ from refrain.streams import time_of_day
 if TYPE_CHECKING:
     from refrain.ops.control.matching import MatchingEntry
     from refrain.schemas.base import Near
-    from refrain.streams.classify.framing import frame
     from refrain.schemas.control import Invalidate
     from refrain.streams.kafka.interface import Cluster
     from refrain.streams.settings import Settings

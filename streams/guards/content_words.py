@@ -14,6 +14,7 @@ from refrain.streams.guards.stems import related, stem
 FUNCTION = words("function_words") | words("negators")
 GENERAL = frozenset(stem(word) for word in words("general_words")) | words("general_words")
 _IS_SALIENT, _FIRST = attrgetter("is_salient"), itemgetter(0)
+_COST, _HOW_MUCH_IS = "cost", frozenset(("how", "much", "is"))
 INITIALS_MAX = 4
 """Letters of a name that is made of initials."""
 _NO_GROUPS: frozenset[int] = frozenset()
@@ -74,6 +75,8 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
         return mine, theirs
     mine, theirs = _spelt_otherwise(mine, a, b), _spelt_otherwise(theirs, b, a)
     if not mine or not theirs:
+        if len(mine) + len(theirs) == 1 and _is_price(*mine, *theirs, b if mine else a):
+            return [], []
         return mine, theirs
     near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem)]
     if not near:
@@ -82,6 +85,11 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
         [m for m in mine if not any(m is pair[0] for pair in near)],
         [t for t in theirs if not any(t is pair[1] for pair in near)],
     )
+
+
+def _is_price(apart: Item, other: Content) -> bool:
+    """Whether the only word that one text lacks is a "cost", and it asks how much something is: how much is a stamp."""
+    return apart.stem == _COST and _HOW_MUCH_IS.issubset(other.lows)
 
 
 def _spelt_otherwise(apart: list[Item], a: Content, b: Content) -> list[Item]:

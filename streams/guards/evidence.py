@@ -186,7 +186,7 @@ def _words(a: Reading, b: Reading) -> Difference | None:
     if used := next(filter(None, (use(a.words, b.words) for use in _ANYHOW)), []):
         return Difference(tuple(used), "harmful")
     if not word_edits.is_frame(a.words, b.words):
-        more = word_edits.wanted(a.words, b.words)
+        more = word_edits.wanted(a.words, b.words) if a.words.request and b.words.request else ()
         return Difference(more, "extra") if more else None
     found = word_edits.edits(a.words, b.words)
     if found.harmful:

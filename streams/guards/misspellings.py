@@ -57,7 +57,11 @@ def is_misspelt(a: str, b: str) -> bool:
         return False
     at = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     if len(a) == len(b):
-        return _is_exchanged(a[at:], b[at:], len(a)) or _is_weak(a[at:], b[at:], len(a)) or _is_alike(a[at:], b[at:], len(a))
+        return (
+            _is_exchanged(a[at:], b[at:], len(a))
+            or _is_weak(a[at:], b[at:], len(a))
+            or _is_alike(a[at:], b[at:], len(a))
+        )
     long, short = (a, b) if len(a) > len(b) else (b, a)
     if long[at + 1 :] != short[at:]:
         return False

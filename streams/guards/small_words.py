@@ -128,6 +128,7 @@ _WHAT, _DOES = "what", frozenset(("do", "does"))
 _DO = Word("do_what", _NO_GROUPS, "do", False)
 """What a thing does, where that is asked for; elsewhere a "do" says nothing: what does lactose do."""
 _DOING_MIN = 2
+_TELL = "tell"
 _ME, _TO_ME = "me", Word("to_the_asker", _NO_GROUPS, "me", False)
 
 
@@ -204,6 +205,9 @@ def words_of(items: Sequence[Item], lows: Sequence[str], counted: bool = False) 
         end -= behind
         if not meant and all(low in ENDS for low in lows[end:]):
             # It opens nothing: what should my doctor tell me?
+            continue
+        if not meant and lows[start] == _TELL and start and (before := items[start - 1].word) and before.content:
+            # Somebody else is to tell: should my doctor tell me about it?
             continue
         found += filter(None, map(_WORD, items[done:start]))
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)

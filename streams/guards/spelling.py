@@ -27,7 +27,9 @@ _DOUBLED_CHARS_MIN = 5
 """Letters of a word of which a doubled one is written once in haste."""
 _SHORT = {"u": "you", "ur": "your", "pls": "please", "plz": "please", "appt": "appointment", "mins": "minutes"}
 """Words cut short in haste that guards read as they stand."""
-_OF_SPELLING = frozenset("spell spells spelled spelt spelling misspell misspelled misspelt typo typos correctly".split())
+_OF_SPELLING = frozenset(
+    "spell spells spelled spelt spelling misspell misspelled misspelt typo typos correctly".split()
+)
 """Words of a text that may ask of how a word is spelled, which is no slip in it."""
 _WORD = re.compile("[a-z]+")
 _PLAIN = re.compile(r"(?<![\w.@/\\'\"`\u2018\u2019\u201c-])[A-Za-z]+(?![\w@/\\'\"`\u2019\u201d-]|\.\w)")

@@ -5,7 +5,7 @@ Each kind looks first whether a word of its own stands in the texts; in most of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -51,6 +51,8 @@ _WITH_EITHER = frozenset("shut close clean wash rinse dry log sign".split())
 _SINGLE = frozenset("i you we he she they it this that".split())
 _GETTING = frozenset(("get", "make", "use", _HAS))
 """Verbs of which one asks for something else than another before the same thing: get a call, make a call."""
+_SHOULD, _BE = "should", "be"
+_OUGHT, _TO_BE = frozenset("should advice must duty howto".split()), frozenset((_SHOULD, _BE, _IS))
 _MOVING = frozenset(("come", "go"))
 _FOR = "for"
 _OF, _MEANING = "of", frozenset(("mean", "definition"))
@@ -80,6 +82,7 @@ def uses(a: SmallWords, b: SmallWords) -> list[str]:
         or (a.content == b.content and _clauses(a, b))
         or _got(a, b)
         or _resulting(a, b)
+        or (len(a.keys) != len(b.keys) and (_on_the_way(a, b) or _on_the_way(b, a)))
         or _one_sided(a, b)
         or _one_sided(b, a)
     )
@@ -382,7 +385,9 @@ def _one_sided(a: SmallWords, b: SmallWords) -> list[str]:
         return [_FOR] if (_FOR, _PERIODS[said]) in pairwise(b.keys) else []
     if not _ENDING_MORE.isdisjoint(a.keys[-1:]) and a.keys[:-1] == b.keys and _YOU not in a.counted:
         return [a.words[-1].text]
-    return _on_the_way(a, b) or _done_to(a, b) or _graded(a, b) or _fitting(a, b)
+    if _SHOULD in a.counted and (said := _as_it_should_be(a, b)):
+        return said
+    return _done_to(a, b) or _graded(a, b) or _fitting(a, b)
 
 
 def _is_needing(words: Sequence[Word]) -> bool:
@@ -397,6 +402,17 @@ def _on_the_way(a: SmallWords, b: SmallWords) -> list[str]:
     at = next(at for at, key in enumerate(a.keys) if key in _MOVING)
     moving = a.words[at].text
     return [moving] if moving.lower().endswith(_ING) and a.keys[:at] + a.keys[at + 1 :] == b.keys else []
+
+
+def _as_it_should_be(a: SmallWords, b: SmallWords) -> list[str]:
+    """How something should be in the first text, and how it is in the second: sugar in cola."""
+    if _IS not in b.counted or not _OUGHT.isdisjoint(b.counted) or a.asker or b.asker:
+        return []
+    return [_SHOULD] if [*_without(a, _TO_BE)] == [*_without(b, _TO_BE)] and _BE in a.counted else []
+
+
+def _without(a: SmallWords, those: frozenset[str]) -> Iterator[str]:
+    return (key for key in a.keys if key not in those)
 
 
 def _done_to(a: SmallWords, b: SmallWords) -> list[str]:

@@ -139,8 +139,8 @@ def is_frame(a: SmallWords, b: SmallWords) -> bool:
 
 
 def wanted(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
-    """Words of meaning that one request has more than another, of which it has all words: list herbs in their order."""
-    if not (a.request and b.request) or len(a.keys) == len(b.keys):
+    """Words of meaning that one of two requests has more than the other, of which it has all: list herbs in order."""
+    if len(a.keys) == len(b.keys):
         return ()
     long, short = (a, b) if len(a.keys) > len(b.keys) else (b, a)
     if not all(count <= long.counted.get(key, 0) for key, count in short.counted.items()) or len(short.keys) < _FEW:
