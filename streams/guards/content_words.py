@@ -75,7 +75,7 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
         return mine, theirs
     mine, theirs = _spelt_otherwise(mine, a, b), _spelt_otherwise(theirs, b, a)
     if not mine or not theirs:
-        if len(mine) + len(theirs) == 1 and _is_price(*mine, *theirs, b if mine else a):
+        if len(mine) + len(theirs) == 1 and _is_price((mine or theirs)[0], b if mine else a):
             return [], []
         return mine, theirs
     near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem)]

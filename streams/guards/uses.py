@@ -385,8 +385,8 @@ def _one_sided(a: SmallWords, b: SmallWords) -> list[str]:
         return [_FOR] if (_FOR, _PERIODS[said]) in pairwise(b.keys) else []
     if not _ENDING_MORE.isdisjoint(a.keys[-1:]) and a.keys[:-1] == b.keys and _YOU not in a.counted:
         return [a.words[-1].text]
-    if _SHOULD in a.counted and (said := _as_it_should_be(a, b)):
-        return said
+    if _SHOULD in a.counted and (ought := _as_it_should_be(a, b)):
+        return ought
     return _done_to(a, b) or _graded(a, b) or _fitting(a, b)
 
 
