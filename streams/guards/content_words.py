@@ -94,10 +94,14 @@ def _is_price(apart: Item, other: Content) -> bool:
 
 def _spelt_otherwise(apart: list[Item], a: Content, b: Content) -> list[Item]:
     """Unmatched words without those that the other text has, misspelt. Of names nothing can be told: Anderson."""
-    if not any(len(item.low) >= EXCHANGED_CHARS_MIN and not item.is_name for item in apart):
+    firsts = {item.low[:1] for item in apart if len(item.low) >= EXCHANGED_CHARS_MIN and not item.is_name}
+    if not firsts:
         return apart
-    there = [item for item in b.worded if item.stem not in a.stems and not item.is_name]
-    return [item for item in apart if item.is_name or not any(is_misspelt(item.low, each.low) for each in there)]
+    # A slip leaves the first letter as it is.
+    there = [item.low for item in b.worded if item.low[:1] in firsts and item.stem not in a.stems and not item.is_name]
+    if not there:
+        return apart
+    return [item for item in apart if item.is_name or not any(is_misspelt(item.low, low) for low in there)]
 
 
 def _missing(a: Content, b: Content) -> list[Item]:
