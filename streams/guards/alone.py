@@ -100,7 +100,7 @@ def _owned(long: SmallWords, said: str) -> list[str]:
     at = long.keys.index(said) if said in long.counted else 0
     opening = long.keys[:at]
     is_opening = opening in _OF_ONES_OWN or (len(opening) == 3 and opening[0] == _HOW and opening[2] == _BE)
-    return [said] if is_opening and len(long.content) <= _FEW + (opening[:1] == (_HOW,)) else []
+    return [long.words[at].text] if is_opening and len(long.content) <= _FEW + (opening[:1] == (_HOW,)) else []
 
 
 def _is_before_the_same(a: SmallWords, b: SmallWords) -> bool:

@@ -225,7 +225,7 @@ def _purpose(a: SmallWords, b: SmallWords) -> list[str]:
 
 def _verb(a: SmallWords, b: SmallWords) -> list[str]:
     """The verb behind "how do I", where both texts have both words and another stands there: call to complain."""
-    if not ((_HOWTO,) == a.keys[:1] == b.keys[:1]) or len(a.keys) == 1 or a.keys[1] == b.keys[1]:
+    if not ((_HOWTO,) == a.keys[:1] == b.keys[:1]) or 1 in (len(a.keys), len(b.keys)) or a.keys[1] == b.keys[1]:
         return []
     mine, theirs = a.words[1], b.words[1]
     if not (mine.content and theirs.content) or b.keys[2:3] == (mine.key,) or a.keys[2:3] == (theirs.key,):

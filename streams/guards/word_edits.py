@@ -409,7 +409,9 @@ def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
     if a.stranded == _OF:
         # What a thing is made of; "of" is said of many others.
         return [_OF] if a.keys[-2:-1] == (_MADE,) and _MADE not in b.counted else []
-    return [a.stranded] if a.stranded and a.stranded not in b.counted else []
+    if not a.stranded or a.stranded in b.counted:
+        return []
+    return [next((word.text for word in reversed(a.words) if word.key == a.stranded), a.stranded)]
 
 
 def _is_anybody(a: SmallWords, b: SmallWords) -> bool:

@@ -181,8 +181,12 @@ def test_a_word_that_is_used_alike_asks_for_the_same(a: str, b: str) -> None:
     assert score(a, b, NEAR) >= LEAST
 
 
-@pytest.mark.parametrize("short", ["", "?", "What?", "Is", "Do I need", "Do I", "what do", "still", "Who used to"])
-@pytest.mark.parametrize("other", ["", "?", "Is it", "Do I want", "What does it do?", "not", "Who", "get me", "from"])
+@pytest.mark.parametrize(
+    "short", ["", "?", "What?", "Is", "Do I need", "Do I", "what do", "still", "Who used to", "HOW TO"]
+)
+@pytest.mark.parametrize(
+    "other", ["", "?", "Is it", "Do I want", "What does it do?", "not", "Who", "get me", "from", 'HOW TO"HOW']
+)
 def test_texts_of_hardly_a_word_are_compared(short: str, other: str) -> None:
     for guard in (Guard.WORDS, Guard.QUESTION):
         there, back = detect([guard], read(short), read(other)), detect([guard], read(other), read(short))
