@@ -136,12 +136,13 @@ def _command(**fields: object) -> Invalidate:
 def _near(settings: Settings, text: str, similarity: float) -> Near:
     """Query by meaning: the question's vector by the embedder of the settings, which must be that of classify."""
     from refrain.schemas.base import Near
+    from refrain.streams.classify.framing import frame
     from refrain.streams.models.loading import load_embedder
     from refrain.streams.vectors import encode, quantise
 
     embedder = load_embedder(settings.embedding, settings.state_dir / "models")
     try:
-        vector = quantise(embedder.embed([text])[0])
+        vector = quantise(embedder.embed([frame(text, embedder).head])[0])
     except ValueError as error:
         raise typer.BadParameter("the embedder finds no meaning in it", param_hint="--near") from error
     return Near(embedder=embedder.identity, vector=encode(vector), similarity=similarity)

@@ -56,9 +56,17 @@ _VERB = 1
 """Place of the verb behind an opening: how do I charge."""
 _WITH_OR_WITHOUT = frozenset(map(stem, "pay apply prepare plan wait search register analyse shop".split()))
 """Verbs of which the object may stand behind a "for", and be the same."""
+_SEEN, _FROM_OR_OF = frozenset(map(stem, "view photo picture sight vantage letter".split())), frozenset(("from", "of"))
+"""What is something else from a thing than of it: the view from the tower."""
+_BEING = {"being"}
 _BETWEEN = frozenset(("of", "in"))
 _CAN, _NOT = {"can"}, "not"
 _TIMES = {"is", "was"}
+_OWN = frozenset(("my", "our"))
+_OF_ONES_OWN = (("which",), ("which", "is"), ("where",), ("where", "is"), ("when",), ("when", "is"), ("who", "is"))
+_HOW, _BE = "how", "is"
+_FEW = 2
+"""Words of meaning, at most, in a short question: when does my passport expire, is the bridge being built."""
 _EXPERIENCE = frozenset("you your ever most best worst first".split())
 """Words of what is the same whenever it is told: what is, or was, your worst mistake."""
 
@@ -73,11 +81,26 @@ def alone(a: SmallWords, b: SmallWords, changed: Iterable[Word]) -> list[str]:
         return sorted(said)
     if len(said) == 1 and said <= _MODALS and EFFECTS.isdisjoint(a.counted):
         return [*said] if _OF_ANYBODY.isdisjoint(a.counted) and _OF_ANYBODY.isdisjoint(b.counted) else []
+    if said == _FROM_OR_OF and not _SEEN.isdisjoint(a.counted):
+        return sorted(said) if len(a.keys) == len(b.keys) and not _SEEN.isdisjoint(_before(a, b)) else []
+    if said == _BEING:
+        # It is built, or somebody builds it now; of what is said at length it says no more.
+        return sorted(said) if a.keys[0] == b.keys[0] == _BE and len(a.content) <= _FEW else []
     if said in _APART and len(a.keys) == len(b.keys):
         return sorted(said) if _is_before_the_same(a, b) else []
     if len(said) == 1 and abs(len(a.keys) - len(b.keys)) == 1:
+        if said <= _OWN:
+            return _owned(a if len(a.keys) > len(b.keys) else b, *said)
         return _particle(*((a, b) if len(a.keys) > len(b.keys) else (b, a)), *said)
     return sorted(said) if said == _TIMES and _EXPERIENCE.isdisjoint(a.counted) else []
+
+
+def _owned(long: SmallWords, said: str) -> list[str]:
+    """Whose it is, where a short question asks what is so of a thing of one's own: what is my, and what is a, limit."""
+    at = long.keys.index(said) if said in long.counted else 0
+    opening = long.keys[:at]
+    is_opening = opening in _OF_ONES_OWN or (len(opening) == 3 and opening[0] == _HOW and opening[2] == _BE)
+    return [long.words[at].text] if is_opening and len(long.content) <= _FEW + (opening[:1] == (_HOW,)) else []
 
 
 def _is_before_the_same(a: SmallWords, b: SmallWords) -> bool:
@@ -89,6 +112,12 @@ def _is_before_the_same(a: SmallWords, b: SmallWords) -> bool:
     if (_OF in here or here == _FOR_OR_IN) and not _is_doing(a):
         return False
     return a.words[at + 1].text.lower() == b.words[at + 1].text.lower()
+
+
+def _before(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
+    """The word before the first one that differs, none where that opens a text."""
+    at = next(at for at, (x, y) in enumerate(zip(a.keys, b.keys, strict=True)) if x != y)
+    return a.keys[max(0, at - 1) : at]
 
 
 def _is_doing(a: SmallWords) -> bool:

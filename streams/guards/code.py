@@ -21,6 +21,11 @@ _OPERATORS = frozenset(
 )
 
 
+_OF = "of"
+_LENGTHS = frozenset("km m mi mile miles kilometer kilometers kilometre kilometres meter meters metre metres".split())
+_HOURS = frozenset("h hr hour s sec second min minute".split())
+
+
 class Code(NamedTuple):
     """Code in a text: spans, identifiers, flags, operators; and the text in which the other's is looked for."""
 
@@ -141,7 +146,19 @@ def _operators(items: Sequence[Item]) -> Counter[str]:
     return Counter(found) if found else _NONE
 
 
+def _divides(items: Sequence[Item], at: int) -> bool:
+    """Whether a / is part of a quantity, which other guards compare: km/h, 1/3 of it."""
+    if not 0 < at < len(items) - 1:
+        return False
+    before, behind = items[at - 1], items[at + 1]
+    if before.kind == behind.kind == "number":
+        return items[at + 2 : at + 3] != [] and items[at + 2].low == _OF
+    return before.low in _LENGTHS and behind.low in _HOURS
+
+
 def _prose(items: Sequence[Item], at: int) -> bool:
+    if items[at].text == "/" and _divides(items, at):
+        return True
     if items[at].text == "%" and (at + 1 == len(items) or items[at + 1].kind != "number"):
         return True
     beside = [items[near] for near in (at - 1, at + 1) if 0 <= near < len(items)]

@@ -7,13 +7,14 @@ from operator import attrgetter, itemgetter
 
 from refrain.streams.guards.item import GROUPS, LOW, STEM, WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
-from refrain.streams.guards.misspellings import CHARS_MIN, is_misspelt
+from refrain.streams.guards.misspellings import EXCHANGED_CHARS_MIN, is_misspelt
 from refrain.streams.guards.once import Once
 from refrain.streams.guards.stems import related, stem
 
 FUNCTION = words("function_words") | words("negators")
 GENERAL = frozenset(stem(word) for word in words("general_words")) | words("general_words")
 _IS_SALIENT, _FIRST = attrgetter("is_salient"), itemgetter(0)
+_COST, _HOW_MUCH_IS = "cost", frozenset(("how", "much", "is"))
 INITIALS_MAX = 4
 """Letters of a name that is made of initials."""
 _NO_GROUPS: frozenset[int] = frozenset()
@@ -74,6 +75,8 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
         return mine, theirs
     mine, theirs = _spelt_otherwise(mine, a, b), _spelt_otherwise(theirs, b, a)
     if not mine or not theirs:
+        if len(mine) + len(theirs) == 1 and _is_price((mine or theirs)[0], b if mine else a):
+            return [], []
         return mine, theirs
     near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem)]
     if not near:
@@ -84,12 +87,21 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
     )
 
 
+def _is_price(apart: Item, other: Content) -> bool:
+    """Whether the only word that one text lacks is a "cost", and it asks how much something is: how much is a stamp."""
+    return apart.stem == _COST and _HOW_MUCH_IS.issubset(other.lows)
+
+
 def _spelt_otherwise(apart: list[Item], a: Content, b: Content) -> list[Item]:
     """Unmatched words without those that the other text has, misspelt. Of names nothing can be told: Anderson."""
-    if not any(len(item.low) >= CHARS_MIN and not item.is_name for item in apart):
+    firsts = {item.low[:1] for item in apart if len(item.low) >= EXCHANGED_CHARS_MIN and not item.is_name}
+    if not firsts:
         return apart
-    there = [item for item in b.worded if item.stem not in a.stems and not item.is_name]
-    return [item for item in apart if item.is_name or not any(is_misspelt(item.low, each.low) for each in there)]
+    # A slip leaves the first letter as it is.
+    there = [item.low for item in b.worded if item.low[:1] in firsts and item.stem not in a.stems and not item.is_name]
+    if not there:
+        return apart
+    return [item for item in apart if item.is_name or not any(is_misspelt(item.low, low) for low in there)]
 
 
 def _missing(a: Content, b: Content) -> list[Item]:

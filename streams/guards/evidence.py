@@ -172,7 +172,7 @@ def _instruction(a: Reading, b: Reading) -> Difference | None:
     return None if found is None else Difference(found.words, found.kind)
 
 
-_ANYHOW = (uses.needs, uses.caused, uses.prevented, uses.particles)
+_ANYHOW = (uses.needs, uses.caused, uses.prevented, uses.particles, uses.timed)
 """Uses of words by which two texts ask for something else, however few words they have in common."""
 
 
@@ -186,7 +186,8 @@ def _words(a: Reading, b: Reading) -> Difference | None:
     if used := next(filter(None, (use(a.words, b.words) for use in _ANYHOW)), []):
         return Difference(tuple(used), "harmful")
     if not word_edits.is_frame(a.words, b.words):
-        return None
+        more = word_edits.wanted(a.words, b.words) if a.words.request and b.words.request else ()
+        return Difference(more, "extra") if more else None
     found = word_edits.edits(a.words, b.words)
     if found.harmful:
         return Difference(found.harmful, "harmful")

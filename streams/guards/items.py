@@ -14,28 +14,18 @@ from refrain.streams.guards.code import is_code
 from refrain.streams.guards.content_words import is_salient
 from refrain.streams.guards.frame import is_counted
 from refrain.streams.guards.item import REMEMBERED, WORDLY, Item, Said
-from refrain.streams.guards.lexicon import Phrases, groups, pairs, renderings, split_list, units
+from refrain.streams.guards.lexicon import Phrases, groups, pairs, renderings, units
 from refrain.streams.guards.names import is_name
 from refrain.streams.guards.negation import may_turn
 from refrain.streams.guards.numbers import may_count
 from refrain.streams.guards.roles import part_of
 from refrain.streams.guards.small_words import word_of
+from refrain.streams.guards.spelling import READ_AS
 from refrain.streams.guards.stems import WORD_CHARS_MAX, stem
 from refrain.streams.guards.tokens import CHARS_MAX, TOKENS_MAX, Token, tokens
 
 _CONTRACTED = {"re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
 _IS = frozenset("what who where when why how it that there here he she which let".split())
-_UNMARKED = {
-    "whats": ("what", "is"), "hows": ("how", "is"), "wheres": ("where", "is"), "whos": ("who", "is"),
-    "dont": ("do", "not"), "doesnt": ("does", "not"), "didnt": ("did", "not"), "isnt": ("is", "not"),
-    "arent": ("are", "not"), "wasnt": ("was", "not"), "werent": ("were", "not"), "cant": ("can", "not"),
-    "wont": ("will", "not"), "couldnt": ("could", "not"), "wouldnt": ("would", "not"),
-    "shouldnt": ("should", "not"), "havent": ("have", "not"), "hasnt": ("has", "not"), "cannot": ("can", "not"),
-    "im": ("i", "am"), "ive": ("i", "have"), "youre": ("you", "are"), "theres": ("there", "is"),
-}  # fmt: skip
-_HASTY = "what how when where which why who the and with would could should does have about because there their".split()
-"""Little words of which two letters are exchanged in haste: waht, teh."""
-_OTHER_WORDS = frozenset("dose odes three".split())
 _ACRONYMS = {"US": "usa", "IT": "i.t.", "WHO": "w.h.o."}
 """Capitals that make a name of what is a little word otherwise."""
 _INITIALS_CHARS = 4
@@ -43,20 +33,6 @@ _INITIALS_CHARS = 4
 _SHORT = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
 _DID = frozenset(("how", "why", "where", "when"))
 """Words behind which a 'd says did."""
-
-
-def _slips() -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for word in _HASTY:
-        for at in range(len(word) - 1):
-            slip = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-            if slip != word and slip not in _OTHER_WORDS:
-                found.setdefault(slip, (word,))
-    return found
-
-
-_MISSPELT = {wrong: (right,) for right, slips in pairs("misspelt") for wrong in split_list(slips)}
-_READ_AS = _slips() | _MISSPELT | _UNMARKED
 
 
 def _grouped(*names: str) -> dict[str, frozenset[int]]:
@@ -169,8 +145,8 @@ def _expanded(found: list[Token], shouted: bool) -> list[Token]:
             out.append(token)
         elif "'" in low:
             out += _undone(token)
-        elif low in _READ_AS:
-            out += [token._replace(low=each) for each in _READ_AS[low]]
+        elif low in READ_AS:
+            out += [token._replace(low=each) for each in READ_AS[low]]
         elif token.text in _ACRONYMS and not shouted:
             out.append(token._replace(low=_ACRONYMS[token.text]))
         else:

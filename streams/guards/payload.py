@@ -39,6 +39,7 @@ _LETTERS = re.compile(
     re.IGNORECASE,
 )
 """A word of which the letters or the sound are asked for."""
+_BY_LETTER = words("by_letter")
 _POINTING = re.compile(r"\b(?:is|are) (?:this|these|it)\b", re.IGNORECASE)
 """What is asked of a text that stands behind a colon."""
 _WORDS = re.compile(r"[^\W_]+")
@@ -59,7 +60,10 @@ class Payload(NamedTuple):
 def read_payload(text: str) -> Payload:
     """Extract the payload of a text."""
     shown = _fenced(text) or _after_colon(text) or _paragraph(text) or _quoted(text) or _object(text)
-    return Payload(_normal(shown), " ".join(shown.split()), text) if shown else Payload("", "", text)
+    if not shown:
+        return Payload("", "", text)
+    normal = " ".join(shown.split())
+    return Payload(normal if _is_by_letter(text, shown) else _normal(shown), normal, text)
 
 
 def differences(a: Payload, b: Payload) -> tuple[str, ...]:
@@ -75,6 +79,11 @@ def differences(a: Payload, b: Payload) -> tuple[str, ...]:
 def _normal(text: str) -> str:
     """Text without case, marks at its edges and runs of blanks; letters keep their accents: a payload is data."""
     return " ".join(text.split()).strip(_EDGE).casefold()
+
+
+def _is_by_letter(text: str, payload: str) -> bool:
+    """Whether what is asked of a payload depends on each of its letters as it is written: encode it, hash it."""
+    return not _BY_LETTER.isdisjoint(map(folded, _WORDS.findall(text.replace(payload, " "))))
 
 
 def _handles(text: str) -> bool:

@@ -58,9 +58,9 @@ _EITHER = len(groups("moods"))
 _FITTING = frozenset("safe ok okay alright legal fine acceptable permissible feasible healthy possible".split())
 EFFECTS = frozenset(
     "caus trigger affect lead help harm hurt damag prevent cure reduc increas improv worsen lower rais boost ease"
-    " reliev".split()
+    " reliev expir spoil rust melt shrink fade rot explod leak warp mold decay corrod evaporat stain".split()
 )
-"""Stems of what something does to somebody, of which it says the same that it can: can coffee cause insomnia."""
+"""Stems of what something does, or what becomes of it, where it says the same that it can: can tea cause insomnia."""
 _MAKES, _TO_WHOM = frozenset(("make", "makes")), frozenset("me you us people someone him her them".split())
 _DO = frozenset(("do", "does"))
 _AFFECTING = _DO | frozenset("can could may might will would".split())

@@ -31,6 +31,8 @@ _REFERRING = frozenset(("it", "them"))
 _PARTS = frozenset(",.?!;")
 ENDS = frozenset("?.!")
 """Marks that end a sentence."""
+_OFTEN = frozenset("always usual often constant regular daily weekly monthly yearly".split())
+"""Stems of words that may stand before or behind what is so that often: always hungry, hungry all the time."""
 _SUMS = frozenset(("number", "operator", "bracket"))
 _SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided": "/", "over": "/", "power": "^", "percent": "%"}
 _SIGNS = frozenset("+-*/^%")
@@ -186,7 +188,7 @@ class _Reader:
         if root not in self.texts and len(self.order) < _WORDS_MAX:
             self.texts[root], self.role[root] = item.text, self._now
             self.order.append(root)
-            if self._last and self._last not in GENERAL and root not in GENERAL:
+            if self._last and GENERAL.isdisjoint((self._last, root)) and _OFTEN.isdisjoint((self._last, root)):
                 self.beside.append((self._last, root))
         self.counts[root] = self.counts.get(root, 0) + 1
         self._last = root
@@ -226,5 +228,10 @@ def _calculation(items: Sequence[Item]) -> tuple[str, ...]:
         return ()
     # A bracket may stand before the first number and behind the last.
     part = items[max(0, at[0] - 1) : at[-1] + 2]
-    said = [_SAID.get(item.low, item.text) for item in part if item.kind in _SUMS or item.low in _SAID]
+    said = [_SAID.get(item.low, _plain(item)) for item in part if item.kind in _SUMS or item.low in _SAID]
     return tuple(said) if any(sign in _SIGNS for sign in said) else ()
+
+
+def _plain(item: Item) -> str:
+    """What an item of a sum says, a fraction without the zeros that say nothing: 3.50."""
+    return item.text.rstrip("0").rstrip(".") if item.kind == "number" and "." in item.text else item.text

@@ -25,9 +25,14 @@ _WHETHER = "whether"
 _ADVERBS = frozenset("exactly actually really literally honestly basically".split())
 """Harmless words that may stand within an opening: how exactly do I."""
 _ARTICLES = frozenset(("a", "an"))
+_SOME_OF_IT = frozenset("little hair change room paper company iron light".split())
+"""Words that say how much of it without an article, and one with it: make change, make a change."""
+_OF_ONE = frozenset(
+    "a an the my your our his her its their this that these those very so too as how what which no any some".split()
+)
 _ARTICLED = {
     **dict.fromkeys("number second third".split(), ("a", "the")),
-    "little": ("", "a"),
+    **dict.fromkeys(_SOME_OF_IT, ("", "a")),
     **dict.fromkeys("church school prison jail court mass office man time most".split(), ("", "the")),
 }
 """Words that mean something else by which of two articles they have: a number of, the number of; little, a little."""
@@ -123,6 +128,7 @@ _WHAT, _DOES = "what", frozenset(("do", "does"))
 _DO = Word("do_what", _NO_GROUPS, "do", False)
 """What a thing does, where that is asked for; elsewhere a "do" says nothing: what does lactose do."""
 _DOING_MIN = 2
+_TELL = "tell"
 _ME, _TO_ME = "me", Word("to_the_asker", _NO_GROUPS, "me", False)
 
 
@@ -200,6 +206,9 @@ def words_of(items: Sequence[Item], lows: Sequence[str], counted: bool = False) 
         if not meant and all(low in ENDS for low in lows[end:]):
             # It opens nothing: what should my doctor tell me?
             continue
+        if not meant and lows[start] == _TELL and start and (before := items[start - 1].word) and before.content:
+            # Somebody else is to tell: should my doctor tell me about it?
+            continue
         found += filter(None, map(_WORD, items[done:start]))
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
@@ -222,7 +231,9 @@ def _articled(lows: Sequence[str]) -> dict[tuple[str, str], str]:
         found[lows[_LONE], ""] = _THE if lows[_LONE - 1] == _THE else _A
     for at in range(1, len(lows) - 1):
         if lows[at] in _ARTICLED:
-            article = "" if lows[at - 1] in _BARE else lows[at - 1]
+            before = lows[at - 1]
+            bare = before in _BARE or (lows[at] in _SOME_OF_IT and before not in _OF_ONE)
+            article = "" if bare else before
             if article in _ARTICLED[lows[at]] and (lows[at] != _MOST or _is_most_of(lows, at)):
                 found[lows[at], lows[at + 1]] = article
     return found

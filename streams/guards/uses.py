@@ -5,11 +5,12 @@ Each kind looks first whether a word of its own stands in the texts; in most of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from refrain.streams.guards.item import Word
+from refrain.streams.guards.lexicon import groups
 from refrain.streams.guards.small_words import OWNS, PERSONS, SmallWords
 from refrain.streams.guards.stems import ends_past, may_be_past, stem
 from refrain.streams.guards.voice import ASKERS, BE
@@ -33,6 +34,10 @@ _WANTING = frozenset((_HAS, "want", "like"))
 _YOU = "you"
 _NEEDING = ASKERS | {_YOU}
 _NEED, _ING = "need", "ing"
+_YESTERDAY, _TOMORROW, _LAST, _NEXT = "yesterday", "tomorrow", "last", "next"
+_TIMED = frozenset((_YESTERDAY, _TOMORROW, _LAST, _NEXT))
+_DATED = _TIMES | frozenset(map(stem, "spring summer autumn fall winter season term semester morning evening".split()))
+_DATED |= frozenset(stem(name) for line in groups("dates") for name in line)
 _PERIODS = {"daily": "day", "weekly": "week", "monthly": "month", "yearly": "year"}
 _GET, _ME = "get", "me"
 _IS, _BEST, _GOOD, _STILL, _MORE, _MOST = "is", "best", "good", "still", "more", "most"
@@ -46,6 +51,9 @@ _WITH_EITHER = frozenset("shut close clean wash rinse dry log sign".split())
 _SINGLE = frozenset("i you we he she they it this that".split())
 _GETTING = frozenset(("get", "make", "use", _HAS))
 """Verbs of which one asks for something else than another before the same thing: get a call, make a call."""
+_SHOULD, _BE = "should", "be"
+_OUGHT, _TO_BE = frozenset("should advice must duty howto".split()), frozenset((_SHOULD, _BE, _IS))
+_MOVING = frozenset(("come", "go"))
 _FOR = "for"
 _OF, _MEANING = "of", frozenset(("mean", "definition"))
 _FROM, _BACK, _AT, _HOWTO = "from", "back", "at", "howto"
@@ -74,6 +82,7 @@ def uses(a: SmallWords, b: SmallWords) -> list[str]:
         or (a.content == b.content and _clauses(a, b))
         or _got(a, b)
         or _resulting(a, b)
+        or (len(a.keys) != len(b.keys) and (_on_the_way(a, b) or _on_the_way(b, a)))
         or _one_sided(a, b)
         or _one_sided(b, a)
     )
@@ -89,6 +98,23 @@ def needs(a: SmallWords, b: SmallWords) -> list[str]:
     if _NEEDING.isdisjoint(other.keys[:1]) or _WANTING.isdisjoint(other.keys[1:2]):
         return []
     return [need.words[0].text, other.words[1].text]
+
+
+def timed(a: SmallWords, b: SmallWords) -> list[str]:
+    """When it was in one text, and when it will be in the other: rents last year, rents next year."""
+    if _TIMED.isdisjoint(a.counted) or _TIMED.isdisjoint(b.counted):
+        return []
+    (past, future), (before, later) = _when(a), _when(b)
+    if past and later and not (future or before):
+        return [past, later]
+    return [future, before] if future and before and not (past or later) else []
+
+
+def _when(a: SmallWords) -> tuple[str, str]:
+    """The words by which a text speaks of a time that is over, and of one to come; "" where none does."""
+    said = {x.key: x.text for x, y in pairwise(a.words) if y.key in _DATED}
+    said |= {word.key: word.text for word in a.words if word.key in (_YESTERDAY, _TOMORROW)}
+    return said.get(_YESTERDAY, said.get(_LAST, "")), said.get(_TOMORROW, said.get(_NEXT, ""))
 
 
 def prevented(a: SmallWords, b: SmallWords) -> list[str]:
@@ -199,7 +225,7 @@ def _purpose(a: SmallWords, b: SmallWords) -> list[str]:
 
 def _verb(a: SmallWords, b: SmallWords) -> list[str]:
     """The verb behind "how do I", where both texts have both words and another stands there: call to complain."""
-    if not ((_HOWTO,) == a.keys[:1] == b.keys[:1]) or len(a.keys) == 1 or a.keys[1] == b.keys[1]:
+    if not ((_HOWTO,) == a.keys[:1] == b.keys[:1]) or 1 in (len(a.keys), len(b.keys)) or a.keys[1] == b.keys[1]:
         return []
     mine, theirs = a.words[1], b.words[1]
     if not (mine.content and theirs.content) or b.keys[2:3] == (mine.key,) or a.keys[2:3] == (theirs.key,):
@@ -359,12 +385,34 @@ def _one_sided(a: SmallWords, b: SmallWords) -> list[str]:
         return [_FOR] if (_FOR, _PERIODS[said]) in pairwise(b.keys) else []
     if not _ENDING_MORE.isdisjoint(a.keys[-1:]) and a.keys[:-1] == b.keys and _YOU not in a.counted:
         return [a.words[-1].text]
+    if _SHOULD in a.counted and (ought := _as_it_should_be(a, b)):
+        return ought
     return _done_to(a, b) or _graded(a, b) or _fitting(a, b)
 
 
 def _is_needing(words: Sequence[Word]) -> bool:
     """Whether something needs what it has or does in another text: it needs charging, it is charging."""
     return any(x.key == _NEED and y.text.lower().endswith(_ING) for x, y in pairwise(words))
+
+
+def _on_the_way(a: SmallWords, b: SmallWords) -> list[str]:
+    """What comes or goes in the first text, and is there in the second: films that are coming out, that are out."""
+    if _MOVING.isdisjoint(a.counted) or BE.isdisjoint(b.counted) or len(a.keys) != len(b.keys) + 1:
+        return []
+    at = next(at for at, key in enumerate(a.keys) if key in _MOVING)
+    moving = a.words[at].text
+    return [moving] if moving.lower().endswith(_ING) and a.keys[:at] + a.keys[at + 1 :] == b.keys else []
+
+
+def _as_it_should_be(a: SmallWords, b: SmallWords) -> list[str]:
+    """How something should be in the first text, and how it is in the second: sugar in cola."""
+    if _IS not in b.counted or not _OUGHT.isdisjoint(b.counted) or a.asker or b.asker:
+        return []
+    return [_SHOULD] if [*_without(a, _TO_BE)] == [*_without(b, _TO_BE)] and _BE in a.counted else []
+
+
+def _without(a: SmallWords, those: frozenset[str]) -> Iterator[str]:
+    return (key for key in a.keys if key not in those)
 
 
 def _done_to(a: SmallWords, b: SmallWords) -> list[str]:

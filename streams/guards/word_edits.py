@@ -102,9 +102,11 @@ _SAID_OF = frozenset("good bad normal healthy safe high low fair".split())
 _WHO, _WHILE = "who", "while"
 _BY, _OF, _MADE = "by", "of", "make"
 _ADVERB_CHARS = 6
-_PARTICLES = frozenset("back away together apart aside".split())
-"""Words that may stand before or behind what a verb is about: get my deposit back, get back my deposit."""
+_PARTICLES = frozenset("back away together apart aside always often".split())
+"""Words that may stand before or behind what a verb is about: get my deposit back, get back my deposit; always."""
 _EDIT_MAX = 2
+_FEW = 2
+"""Words of a request, at least, that another one may have with more."""
 
 
 class Edits(NamedTuple):
@@ -134,6 +136,16 @@ def is_frame(a: SmallWords, b: SmallWords) -> bool:
         return True
     both = sum([min(a.counted[key], b.counted[key]) for key in a.counted.keys() & b.counted.keys()])
     return 2_000 * both >= FRAME * (len(a.words) + len(b.words)) or 1 < both + 1 == len(a.words) == len(b.words)
+
+
+def wanted(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
+    """Words of meaning that one of two requests has more than the other, of which it has all: list herbs in order."""
+    if len(a.keys) == len(b.keys):
+        return ()
+    long, short = (a, b) if len(a.keys) > len(b.keys) else (b, a)
+    if not all(count <= long.counted.get(key, 0) for key, count in short.counted.items()) or len(short.keys) < _FEW:
+        return ()
+    return tuple([word.text for word in long.words if word.content and word.key not in short.counted])
 
 
 def edit(a: SmallWords, b: SmallWords, apart: Sequence[str], asking: bool) -> str:
@@ -397,7 +409,9 @@ def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
     if a.stranded == _OF:
         # What a thing is made of; "of" is said of many others.
         return [_OF] if a.keys[-2:-1] == (_MADE,) and _MADE not in b.counted else []
-    return [a.stranded] if a.stranded and a.stranded not in b.counted else []
+    if not a.stranded or a.stranded in b.counted:
+        return []
+    return [next((word.text for word in reversed(a.words) if word.key == a.stranded), a.stranded)]
 
 
 def _is_anybody(a: SmallWords, b: SmallWords) -> bool:
@@ -457,7 +471,7 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         turned = _turned(here, there) or _turned(there, here)
         if (
             turned is not None
-            and not any(_is_movable(texts[word]) for word in turned)
+            and not any(word in _PARTICLES or _is_movable(texts[word]) for word in turned)
             and not _is_said_of(a, b, turned)
         ):
             return [texts[word] for word in turned]

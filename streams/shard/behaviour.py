@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from refrain.streams import guards
 
-BEHAVIOUR = f"fold-13/{guards.DIGEST}"
+BEHAVIOUR = f"fold-14/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
 

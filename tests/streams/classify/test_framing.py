@@ -80,8 +80,11 @@ def test_in_parts_a_text_is_near_itself_as_a_whole() -> None:
 class Window:
     """Sees 20 characters, and no digits."""
 
+    def fits(self, text: str) -> bool:
+        return len(text) <= 20
+
     def head(self, text: str) -> str:
-        return text if len(text) <= 20 else text[:18]
+        return text if self.fits(text) else text[:18]
 
     def unread(self, text: str) -> tuple[str, ...]:
         return tuple(char for char in text if char.isdigit())
@@ -93,6 +96,15 @@ def test_a_text_inside_the_window_is_framed_as_it_is() -> None:
 
 def test_what_follows_the_window_stands_beyond_and_is_not_asked_what_is_unread() -> None:
     assert frame("What is 2 of them and 3", Window()) == FramedQuestion("what is 2 of them ", "and 3", ("2",))
+
+
+def test_what_is_embedded_has_no_slips_of_common_words() -> None:
+    assert frame("How do I laern it?", Window()).head == "How do I learn it?"
+    assert frame("waht is it made of and why", Window()) == FramedQuestion("what is it made of", " and why")
+
+
+def test_what_would_not_fit_the_window_is_embedded_as_it_stands() -> None:
+    assert frame("Is it mony I am due?", Window()).head == "Is it mony I am due?"
 
 
 @given(st.text(alphabet="ab. \n'\r", max_size=80))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from refrain.streams.classify.framing import frame
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Embedding
@@ -36,9 +37,9 @@ class Held(NamedTuple):
 
 # Of free rewordings the similarity itself (median 0.78) lies below the thresholds: no guard can serve more of them.
 HELD = {
-    0.83: Held(differ=0.0087, light=0.944, free=0.18),
-    0.85: Held(differ=0.0071, light=0.917, free=0.09),
-    0.87: Held(differ=0.0063, light=0.885, free=0.05),
+    0.83: Held(differ=0.0085, light=0.95, free=0.18),
+    0.85: Held(differ=0.0070, light=0.924, free=0.09),
+    0.87: Held(differ=0.0063, light=0.89, free=0.05),
 }
 
 
@@ -80,7 +81,7 @@ def similarities(tmp_path_factory: pytest.TempPathFactory) -> dict[Pair, float]:
     except WrongSetup as problem:
         pytest.skip(str(problem))
     pairs = [pair for pair in (*_all(DIFFER), *_all(LIGHT), *_all(FREE)) if score(*pair, 1.0) >= LEAST]
-    vectors = embedder.embed([text for pair in pairs for text in pair])
+    vectors = embedder.embed([frame(text, embedder).head for pair in pairs for text in pair])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return dict(zip(pairs, (vectors[::2] * vectors[1::2]).sum(axis=1).tolist(), strict=True))
 

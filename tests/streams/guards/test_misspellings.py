@@ -22,6 +22,11 @@ SLIPS = [
     ("exercise", "exersise"),
     ("propagate", "propogate"),
     ("calendar", "calender"),
+    ("lemon", "lemno"),
+    ("clever", "celver"),
+    ("recycle", "recyle"),
+    ("mustard", "musard"),
+    ("furniture", "furnuture"),
 ]
 WORDS = [
     ("dessert", "desert"),
@@ -42,6 +47,16 @@ WORDS = [
     ("adaptions", "adoptions"),
     ("confident", "confidant"),
     ("farming", "forming"),
+    ("coast", "coats"),
+    ("angel", "angle"),
+    ("trial", "trail"),
+    ("parking", "paring"),
+    ("portion", "potion"),
+    ("country", "county"),
+    ("countries", "counties"),
+    ("cartoon", "carton"),
+    ("thorough", "through"),
+    ("dinner", "diner"),
 ]
 
 

@@ -25,6 +25,8 @@ from tests.streams.guards.verdicts import refuses, score
         ("Count the vowels in banana", "Count the vowels in bananas"),
         ("How many syllables are in poetry?", "How many syllables are in poem?"),
         ("Correct the grammar: She don't like it", "Correct the grammar: She doesn't like it"),
+        ("Encode in hex: Abc", "Encode in hex: abc"),
+        ("Hash this with SHA256: Secret", "Hash this with SHA256: secret"),
     ],
 )
 def test_another_payload_is_another_question(a: str, b: str) -> None:
@@ -40,6 +42,7 @@ def test_another_payload_is_another_question(a: str, b: str) -> None:
         ("Summarise this text: The company grew.", "Give me a summary of this text:\nThe company grew."),
         ("How do I sort a list: in Python?", "How do I sort a list in Python?"),
         ("What does idempotent mean?", "What is the meaning of idempotent?"),
+        ("Translate to French: Good Morning", "Translate to French: good morning"),
         ("Note: my laptop is old. What should I buy?", "My laptop is old. What should I buy?"),
     ],
 )

@@ -100,6 +100,12 @@ NEAR = 0.97
         ("Tell me a joke", "Tell me another joke"),
         ("What can I cook with eggs?", "What else can I cook with eggs?"),
         ("Write a limerick about cats", "Write a limerick about cats again"),
+        # one's own, and anybody's
+        ("When does my visa expire?", "When does a visa expire?"),
+        ("How old is my house?", "How old is the house?"),
+        ("What is the photo of the bridge?", "What is the photo from the bridge?"),
+        ("Is the road being paved?", "Is the road paved?"),
+        ("How do I make room?", "How do I make a room?"),
     ],
 )
 def test_a_small_word_that_differs_where_all_else_is_the_same_is_a_veto(a: str, b: str) -> None:
