@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from refrain.schemas.responses import Outcome, Response
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.client.exchange import HEADER
 from refrain.streams.edge.body import LARGE_AT_ONCE
 from refrain.streams.kafka.interface import Outgoing
@@ -146,6 +146,33 @@ def test_an_error_of_the_request_or_the_model_is_told_in_openais_form(
     assert (error["code"], error["type"], error["message"]) == (code, kind, message)
     assert response.headers["x-refrain-outcome"] == "error"
     assert model.calls == []
+
+
+def too_late(reason: str) -> bytes:
+    decision = DecisionSummary(id="0-0-x", reason=reason)
+    return error_response("deadline_exceeded", "it is over", tenant="default", decision=decision).encode()
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason", "waits_ms", "status", "told"),
+    [
+        ("use", "deadline_passed", 60_000, 200, "clock_behind"),
+        ("only", "deadline_passed", 60_000, 503, "clock_behind"),
+        # The time went by here as well, or the model took it.
+        ("use", "deadline_passed", 4_500, 504, "deadline_passed"),
+        ("use", "below_threshold", 60_000, 504, "below_threshold"),
+    ],
+)
+def test_a_deadline_that_is_not_over_here_tells_of_a_clock(
+    settings: Settings, model: SimulatedServer, mode: str, reason: str, waits_ms: int, status: int, told: str
+) -> None:
+    async def ask(edged: Edged) -> httpx.Response:
+        headers = {"x-refrain-cache": mode, "x-refrain-deadline-ms": str(waits_ms)}
+        return await edged.chat("Who?", headers=headers)
+
+    response = asking(settings, ask, too_late(reason))
+    assert (response.status_code, response.headers["x-refrain-reason"]) == (status, told)
+    assert len(model.calls) == (status == 200)
 
 
 @pytest.mark.parametrize(
