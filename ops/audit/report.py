@@ -100,7 +100,8 @@ def _tell_origins(audited: Sequence[Audited]) -> None:
         if each.other_version:
             output.tell(
                 f"partition {each.findings.partition}: from offset {each.other_version_from} on {each.other_version}"
-                f" decided, and this is {BEHAVIOUR}: nothing there is compared; audit it by the version that decided"
+                f" decided, and this is {BEHAVIOUR}: nothing there is compared; audit it by"
+                " the version that decided, or what came since a snapshot of this one (--from-snapshot)"
             )
     for id_ in sorted({each.copy_of for each in audited if each.copy_of}):
         output.tell(f"this journal is a copy of the one with the topic id {id_}: what is published here names that one")

@@ -100,6 +100,8 @@ def served_finding(name: str, served: Served) -> Finding:
     if served.behind > LAG_WARN:
         return Finding(CHECK, "warn", seen, "it hears responses late: start more endpoints, or give it more of a core")
     if ailing > PAST_WARN * served.chats:
+        if 2 * served.past.get(PastCache.CLOCK, 0) > ailing:
+            return Finding(CHECK, "warn", seen, "set this machine's clock: it is behind the broker's, by its deadlines")
         return Finding(CHECK, "warn", seen, "look at the rows of lag and shards: the cache is silent or fails")
     if served.refused > REFUSED_WARN * served.requests:
         return Finding(CHECK, "warn", seen, "start more endpoints, or raise edge.in_flight_max")

@@ -54,7 +54,10 @@ class PassingBy:
         )
         if reason is Reason.DEADLINE_PASSED:
             self._metrics.refused.labels(NAME, RefusalCode.DEADLINE.value).inc()
-            return bypass.refuse(RefusalCode.DEADLINE, "the deadline was over when the request arrived")
+            text = (
+                "the deadline was over when the request arrived, by the broker's clock: is the one that set it right?"
+            )
+            return bypass.refuse(RefusalCode.DEADLINE, text)
         if item.request.cache is CacheMode.ONLY:
             not_kept = "answers to this question are not kept: ask without `only`"
             in_time = reason not in (Reason.OVERLOAD, Reason.READ_AGAIN)

@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 
+from refrain.schemas.decisions import Reason
 from refrain.schemas.progress import Progress
 from refrain.schemas.requests import CacheMode, Request
 from refrain.streams import time_of_day
@@ -38,6 +39,8 @@ from refrain.streams.settings import Edge
 from refrain.streams.traces.interface import CONTEXT_HEADERS, OFF, Span, Traces
 
 TOO_LARGE = RefusalCode.TOO_LARGE.value
+CLOCK_S = 5.0
+"""A deadline that the cache takes for over while so much of it is left here tells of a clock, not of a delay."""
 AnyResponse = HttpResponse | Streamed
 
 
@@ -178,10 +181,20 @@ class Chat:
         return self._reason_to_open(asked, reply) or reply
 
     def _reason_to_open(self, asked: Asked, reply: Reply) -> str | None:
-        """The code of an error for which the model is asked without the cache: it is the cache's, or its bounds'."""
-        error = reply.response.error
+        """The code of an error for which the model is asked without the cache: it is the cache's, or its bounds'.
+
+        `clock_behind` is for a deadline that was over when the request came there, and is not by what went by here.
+        """
+        error, decision = reply.response.error, reply.decision
         if error is None:
             return None
+        if (
+            error.code == RefusalCode.DEADLINE.value
+            and decision is not None
+            and decision.reason == Reason.DEADLINE_PASSED.value
+            and asked.left_s > CLOCK_S
+        ):
+            return PastCache.CLOCK.value
         is_unfit = error.code in UNFIT and self.may_pass(asked.wishes)
         return error.code if error.code in OPENED or is_unfit else None
 
@@ -270,8 +283,8 @@ class Chat:
 
 def _past_cache(reason: str) -> PastCache:
     """What a reason to leave the cache out is counted as: codes are many, labels few."""
-    if reason == PastCache.SILENT:
-        return PastCache.SILENT
+    if reason in (PastCache.SILENT, PastCache.CLOCK):
+        return PastCache(reason)
     return PastCache.UNFIT if reason in UNFIT else PastCache.FAILED
 
 

@@ -12,5 +12,7 @@ class PastCache(StrEnum):
     """The cache said nothing in time."""
     UNFIT = "unfit"
     """It does not take such a request, and a model may: nothing ails it."""
+    CLOCK = "clock_behind"
+    """It took the deadline for over while the client still waits: this machine's clock is behind the broker's."""
     FAILED = "failed"
     """It told of an error of its own."""

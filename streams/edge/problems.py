@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from refrain.schemas.responses import Problem
 from refrain.streams.errors import RefusalCode
-from refrain.streams.messaging.model_errors import server_answer_in
+from refrain.streams.messaging.model_errors import OVERLOADED, server_answer_in
 
 OPENED = frozenset({"fold_failed", "internal", "shard_recovered", "answer_withheld", "not_sent", "bad_reply_to",
                     "closed", "not_read", "no_response"})  # fmt: skip
@@ -23,8 +23,17 @@ STATUS: Mapping[str, int] = {
 }  # fmt: skip
 UNAVAILABLE = 503
 """The status of every other code: the same request may succeed in a moment."""
-MODELS_OWN = frozenset({400, 404, 413, 422, 429})
-"""Statuses of a model's server that are its answer to the client; others are between it and Refrain."""
+OF_MODEL: Mapping[int, int] = {
+    **{status: status for status in (400, 404, 410, 413, 422, 429, 451)},
+    # It is too early for Refrain to ask, or it cannot answer now: the client comes back.
+    425: UNAVAILABLE, 503: UNAVAILABLE, OVERLOADED: UNAVAILABLE,
+    # What took it too long was Refrain's request, not the client's.
+    408: 504, 504: 504,
+}  # fmt: skip
+"""What a client is told for a status of the model's server; others (a wrong key, a broken server) are between that and
+Refrain, and are told as 502."""
+BUSY = frozenset({429, UNAVAILABLE})
+"""Statuses that say when to ask again."""
 
 
 class HttpProblem(Exception):
@@ -66,10 +75,11 @@ def problem_of(problem: Problem, headers: Mapping[str, str]) -> HttpProblem:
     """The HTTP error of an error of Refrain, with these headers."""
     status = STATUS.get(problem.code, UNAVAILABLE)
     said = server_answer_in(problem.message) if problem.code == RefusalCode.UPSTREAM.value else None
-    if said is not None and said.status in MODELS_OWN:
-        status = said.status
-    pause_s = 1 if said is None else max(1, said.pause_s)
-    more = {"retry-after": str(pause_s)} if status in (429, UNAVAILABLE) else {"x-should-retry": "false"}
+    if said is not None:
+        status = OF_MODEL.get(said.status, status)
+    pause_s = 0 if said is None or (status < 500 and status not in BUSY) else said.pause_s
+    comes_back = pause_s > 0 or status in BUSY
+    more = {"retry-after": str(max(1, pause_s))} if comes_back else {"x-should-retry": "false"}
     return HttpProblem(status, problem.code, problem.message, headers={**headers, **more})
 
 

@@ -16,7 +16,7 @@ from refrain.schemas.forwards import Forward
 from refrain.streams.addresses import CHAT_PATH
 from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.messaging.credentials import Credentials
-from refrain.streams.messaging.model_errors import error_in, is_transient_status, server_answered
+from refrain.streams.messaging.model_errors import error_in, is_transient_status, server_answered, server_silent
 from refrain.streams.retry_after import pause_s
 from refrain.streams.settings import Upstream
 from refrain.streams.traces.interface import context_of_call
@@ -52,7 +52,7 @@ class _NotStreamed(Exception):
 
 
 class HttpModel:
-    """POST {base_url}/chat/completions, retried on 429, 5xx and broken connections, never past the deadline.
+    """POST {base_url}/chat/completions, retried on 408, 425, 429, 5xx and broken connections, never past the deadline.
 
     An error in a response of status 200 is one of the status, or of the words, that it gives as its code.
 
@@ -127,9 +127,7 @@ class HttpModel:
                 async with self._client.stream("POST", self._url, content=content, headers=headers) as response:
                     data = await self._read(response, live)
         except TimeoutError:
-            return failed_answer(
-                RefusalCode.UPSTREAM, f"the server gave no answer within {self._settings.timeout_ms} ms", "timeout"
-            )
+            return failed_answer(RefusalCode.UPSTREAM, server_silent(self._settings.timeout_ms), "timeout")
         except (httpx.TransportError, httpx.DecodingError) as problem:
             text = f"the connection to the server failed ({type(problem).__name__}): is it up?"
             failed = failed_answer(RefusalCode.UPSTREAM, text, type(problem).__name__)
@@ -179,7 +177,8 @@ class HttpModel:
         if error is None:
             return answer, False
         head = server_answered(status, error, pause_s=asked_pause_s)
-        text, failure = self._with_excerpt(head, error.message, asked), ", ".join([f"HTTP {status}", *error.codes[:1]])
+        text = self._with_excerpt(head, error.message, asked)
+        failure = ", ".join([f"HTTP {status}", *([error.code] if error.code else [])])
         return failed_answer(RefusalCode.UPSTREAM, text, failure), error.is_transient
 
     def _with_excerpt(self, head: str, message: str, asked: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ from infra.local.up import remove_topics
 from refrain.ops.config.settings import load_settings
 from refrain.streams.errors import RefrainError
 from refrain.streams.settings import Settings
-from tests.attack import burdens, damage, mutations, reach, words
+from tests.attack import burdens, damage, mutations, outside, reach, words
 from tests.attack.attack import Attack, Row, carry_out, whole_of
 from tests.attack.calm import CalmStream
 from tests.attack.leaks import leaks
@@ -121,7 +121,7 @@ def main(
             # A policy is changed only where nobody else lives by it; and first, while commands have nothing to pass
             # over.
             chosen = [*burdens.OWNERS] if owner or bootstrap is None else []
-            chosen += [*damage.ATTACKS, *burdens.ATTACKS, *reach.ATTACKS, *words.ATTACKS]
+            chosen += [*damage.ATTACKS, *burdens.ATTACKS, *outside.ATTACKS, *reach.ATTACKS, *words.ATTACKS]
             if mutated and (together or short or mixed):
                 each_time = max(1, int(mutated * SHORT)) if mixed else mutated
                 chosen.append(together_of(each_time, seed, until_s, workers, notes))

@@ -111,6 +111,7 @@ def test_one_without_metrics_or_of_another_service_is_not_ok(tmp_path: Path) -> 
         ({"behind": 1_001}, "warn", "1001 records behind"),
         ({"past": {"cache_silent": 4, "failed": 1}}, "ok", "5 of them past the cache (cache_silent 4, failed 1)"),
         ({"past": {"cache_silent": 1, "unfit": 50}}, "ok", "51 of them past the cache (cache_silent 1, unfit 50)"),
+        ({"past": {"clock_behind": 9}}, "warn", "9 of them past the cache (clock_behind 9)"),
         ({"past": {"cache_silent": 6}}, "warn", "6 of them past the cache (cache_silent 6)"),
         ({"refused": 1}, "ok", "1 of 100 requests"),
         ({"refused": 2}, "warn", "2 of 100 requests"),
@@ -121,6 +122,11 @@ def test_one_without_metrics_or_of_another_service_is_not_ok(tmp_path: Path) -> 
 def test_what_an_endpoint_tells_is_judged(changed: dict[str, Any], state: str, said: str) -> None:
     found = served_finding("edge", WELL._replace(**changed))
     assert (found.state, said in found.seen) == (state, True), found
+
+
+def test_a_clock_behind_the_brokers_is_what_to_mend_where_most_go_past_the_cache_for_it() -> None:
+    assert "clock" in served_finding("edge", WELL._replace(past={"clock_behind": 9, "cache_silent": 2})).do
+    assert "clock" not in served_finding("edge", WELL._replace(past={"clock_behind": 2, "cache_silent": 9})).do
 
 
 def test_figures_are_read_from_metrics() -> None:

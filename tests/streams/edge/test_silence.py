@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from refrain.schemas.responses import Outcome, Response
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.client.exchange import HEADER
 from refrain.streams.edge.body import LARGE_AT_ONCE
 from refrain.streams.kafka.interface import Outgoing
@@ -21,6 +21,8 @@ from tests.streams.edge.service import Edged, WaitingCluster, edge, now_ms, sett
 from tests.streams.edge.test_chat import events, text_of
 
 WAIT_MS = 150
+ANSWERED_MS = 30_000
+"""Where somebody answers, nothing is to be taken for silence."""
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Who?"}]}
 
 
@@ -40,6 +42,9 @@ def settings(tmp_path: Path, model: SimulatedServer) -> Settings:
 def asking(settings: Settings, ask: Callable[[Edged], Awaitable[Any]], answer: bytes | None = None) -> Any:
     """What comes of asking with nobody behind the topics; with an `answer`, that is every request's response."""
     cluster = WaitingCluster(now_ms)
+    if answer is not None:
+        patient = settings.edge.model_copy(update={"cache_wait_ms": ANSWERED_MS})
+        settings = settings.model_copy(update={"edge": patient})
 
     async def answering() -> None:
         tail = cluster.tail({"requests": None}, "stand-in")
@@ -138,6 +143,33 @@ def test_an_error_of_the_request_or_the_model_is_told_in_openais_form(
     assert model.calls == []
 
 
+def too_late(reason: str) -> bytes:
+    decision = DecisionSummary(id="0-0-x", reason=reason)
+    return error_response("deadline_exceeded", "it is over", tenant="default", decision=decision).encode()
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason", "waits_ms", "status", "told"),
+    [
+        ("use", "deadline_passed", 60_000, 200, "clock_behind"),
+        ("only", "deadline_passed", 60_000, 503, "clock_behind"),
+        # The time went by here as well, or the model took it.
+        ("use", "deadline_passed", 4_500, 504, "deadline_passed"),
+        ("use", "below_threshold", 60_000, 504, "below_threshold"),
+    ],
+)
+def test_a_deadline_that_is_not_over_here_tells_of_a_clock(
+    settings: Settings, model: SimulatedServer, mode: str, reason: str, waits_ms: int, status: int, told: str
+) -> None:
+    async def ask(edged: Edged) -> httpx.Response:
+        headers = {"x-refrain-cache": mode, "x-refrain-deadline-ms": str(waits_ms)}
+        return await edged.chat("Who?", headers=headers)
+
+    response = asking(settings, ask, too_late(reason))
+    assert (response.status_code, response.headers["x-refrain-reason"]) == (status, told)
+    assert len(model.calls) == (status == 200)
+
+
 @pytest.mark.parametrize(
     ("message", "status", "pause"),
     [
@@ -146,11 +178,30 @@ def test_an_error_of_the_request_or_the_model_is_told_in_openais_form(
         ("the server answered 429, and asks for a pause of 20 s: later, in 3 s", 429, "20"),
         ("the server answered 429: it said, and asks for a pause of 20 s", 429, "1"),
         ("the server answered 200 with an error 429, and asks for a pause of 7 s: later", 429, "7"),
-        ("the server answered 200 with an error rate_limit_exceeded, and asks for a pause of 7 s", 502, None),
-        ("the server answered 503, and asks for a pause of 7 s", 502, None),
+        ("the server answered 200 with an error rate_limit_exceeded, and asks for a pause of 7 s", 429, "7"),
+        ("the server answered 200 with an error overloaded_error", 503, "1"),
+        ("the server answered 200 with an error content_filter", 502, None),
+        ("the server answered 503, and asks for a pause of 7 s", 503, "7"),
+        ("the server answered 503: no slot", 503, "1"),
+        ("the server answered 529, and asks for a pause of 30 s: overloaded", 503, "30"),
+        ("the server answered 425", 503, "1"),
+        ("the server answered 500, and asks for a pause of 7 s", 502, "7"),
+        ("the server answered 500: it broke", 502, None),
+        ("the server answered 502", 502, None),
+        ("the server answered 408", 504, None),
+        ("the server answered 504: too slow", 504, None),
+        ("the server gave no answer within 60000 ms", 504, None),
+        ("the server answered 400, and asks for a pause of 7 s", 400, None),
+        ("the server answered 410: that model is retired", 410, None),
+        ("the server answered 413", 413, None),
+        ("the server answered 422: two roles in a row", 422, None),
+        ("the server answered 451: not in your country", 451, None),
+        ("the server answered 402: pay", 502, None),
+        ("the server answered 403: not for this key", 502, None),
+        ("the server answered 302", 502, None),
     ],
 )
-def test_a_model_that_is_busy_says_itself_when_to_ask_again(
+def test_what_the_models_server_says_is_told_with_the_pause_it_asks_for(
     settings: Settings, message: str, status: int, pause: str | None
 ) -> None:
     async def ask(edged: Edged) -> httpx.Response:

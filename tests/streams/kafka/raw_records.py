@@ -38,15 +38,15 @@ class _Name(str):
         return self.raw
 
 
-def batch_of(records: Sequence[Raw], compression: int = 0) -> bytes:
-    """The records as one batch of Kafka's format."""
+def batch_of(records: Sequence[Raw], compression: int = 0, *, at_ms: int = NOW_MS) -> bytes:
+    """The records as one batch of Kafka's format, all of one time."""
     builder: Any = _DefaultRecordBatchBuilderPy(
         magic=2, compression_type=compression, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
         batch_size=1 << 30,
     )  # fmt: skip
     for number, record in enumerate(records):
         named = [(_named(name), value) for name, value in record.headers]
-        assert builder.append(number, NOW_MS, record.key, record.value, named) is not None
+        assert builder.append(number, at_ms, record.key, record.value, named) is not None
     return bytes(builder.build())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from refrain.streams.messaging.model_errors import error_in, problem_in
+from refrain.streams.messaging.model_errors import error_in, problem_in, server_answer_in, server_answered
 
 SECRET = "What does the patient have?"
 
@@ -51,6 +51,8 @@ def test_an_error_is_found_wherever_servers_put_it(body: dict[str, Any]) -> None
         ({"code": 429}, True),
         ({"code": "503"}, True),
         ({"code": 400}, False),
+        ({"code": 408}, True),
+        ({"code": 425}, True),
         ({"status": 500}, True),
         ({"code": "rate_limit_exceeded"}, True),
         ({"code": None, "type": "overloaded_error"}, True),
@@ -77,3 +79,20 @@ def test_requesters_are_told_the_code_and_none_of_the_servers_words() -> None:
     assert "429" in str(told)
     assert "server_error" in str(odd)
     assert SECRET not in f"{told} {odd}"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ({"code": 400}, 400),
+        ({"code": "503"}, 503),
+        ({"code": None, "type": "overloaded_error"}, 503),
+        ({"code": 7, "type": "rate_limit_error"}, 429),
+        ({"code": "model_busy", "type": "timeout", "status": 429}, 429),
+        ({"code": "content_filter"}, 200),
+        ("no", 200),
+    ],
+)
+def test_the_status_of_an_error_in_a_response_of_success_is_that_of_its_code(error: Any, status: int) -> None:
+    told = server_answered(200, error_in({"error": error}), pause_s=6.2)
+    assert server_answer_in(f"{told}: and what it said") == (status, 7)

@@ -82,6 +82,13 @@ def test_a_busy_server_is_asked_again_after_the_pause_it_wants(server: Simulated
     assert server.calls[0].body == server.calls[1].body
 
 
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 504, 529])
+def test_a_server_that_may_answer_a_moment_later_is_asked_again(server: SimulatedServer, status: int) -> None:
+    server.script.append(Scripted(status, error_body("later")))
+    assert Asker(server.base_url)().body is not None
+    assert len(server.calls) == 2
+
+
 def test_a_failing_server_is_asked_again_only_so_often(server: SimulatedServer) -> None:
     server.script.extend(Scripted(503, error_body("overloaded")) for _ in range(10))
     ask = Asker(server.base_url, retries=2, backoff_ms=100)
