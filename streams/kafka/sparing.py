@@ -21,13 +21,21 @@ SHORT_S = 2.0
 PAUSE_S = 4.0
 PAUSE_MAX_S = 16.0
 """How long nothing is asked after a question that was not answered: twice as long each time, up to this."""
+ALERT_S = 60.0
+"""How long after one that was not answered each is aimed first, and short: what it goes to changes by itself."""
 
 
 class Sparing:
-    """Asks the controller, through whatever question it is given. `clock` gives seconds."""
+    """Asks the controller, through whatever question it is given. `clock` gives seconds.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    `aim` has the client ask one that answers, and tells whether it does: it costs little, and is asked before a
+    question only when one was not answered lately.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, aim: Callable[[], bool] = lambda: True) -> None:
         self._clock = clock
+        self._aim = aim
+        self._alert_until_s = float("-inf")
         self._pause_s = 0.0
         self._again_s = float("-inf")
         self._is_away = False
@@ -54,7 +62,12 @@ class Sparing:
         """
         if self._clock() < self._again_s:
             return {name: _not_answered() for name in names}
-        asked = question(min(timeout_s, SHORT_S) if self._pause_s else timeout_s)
+        is_alert = self._clock() < self._alert_until_s
+        if is_alert and not self._aim():
+            self._alert_until_s = self._clock() + ALERT_S
+            self._again_s = self._clock() + PAUSE_S
+            return {name: _not_answered() for name in names}
+        asked = question(min(timeout_s, SHORT_S) if is_alert else timeout_s)
         for future in asked.values():
             future.add_done_callback(self._heard)
         return asked
@@ -65,6 +78,7 @@ class Sparing:
         if isinstance(problem, KafkaException) and problem.args[0].code() in SILENT_CODES:
             self._pause_s = min(PAUSE_MAX_S, 2 * self._pause_s or PAUSE_S)
             self._again_s = self._clock() + self._pause_s
+            self._alert_until_s = self._clock() + ALERT_S
         else:
             self._pause_s = 0.0
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from refrain.streams.kafka.sparing import PAUSE_MAX_S, PAUSE_S, SHORT_S, Sparing
+from refrain.streams.kafka.sparing import ALERT_S, PAUSE_MAX_S, PAUSE_S, SHORT_S, Sparing
 
 LONG_S = 5.0
 
@@ -22,7 +22,8 @@ class Controller:
         self.now_s = 0.0
         self.error: KafkaError | None = None
         self.waits_s: list[float] = []
-        self.sparing = Sparing(lambda: self.now_s)
+        self.aims = True
+        self.sparing = Sparing(lambda: self.now_s, lambda: self.aims)
 
     def question(self, within_s: float) -> Mapping[str, Future[Any]]:
         self.waits_s.append(within_s)
@@ -79,7 +80,24 @@ def test_once_it_answers_it_is_asked_as_before() -> None:
     controller.now_s += PAUSE_MAX_S
     controller.error = None
     assert [controller.ask() for _ in range(2)] == ["described"] * 2
-    assert controller.waits_s[1:] == [SHORT_S, LONG_S]
+    assert controller.waits_s[1:] == [SHORT_S] * 2, "for a while it may be silent again"
+    controller.now_s += ALERT_S
+    assert controller.ask() == "described"
+    assert controller.waits_s[3:] == [LONG_S]
+
+
+def test_one_that_was_silent_is_asked_only_where_the_question_goes_to_one_that_answers() -> None:
+    controller = silent()
+    controller.aims, controller.error = False, None
+    for _ in range(20):
+        controller.now_s += PAUSE_S
+        with pytest.raises(KafkaException) as told:
+            controller.ask()
+        assert told.value.args[0].code() == KafkaError._TIMED_OUT
+    assert len(controller.waits_s) == 1
+    controller.aims = True
+    controller.now_s += PAUSE_S
+    assert controller.ask() == "described"
 
 
 def test_an_error_of_the_controller_is_an_answer() -> None:
