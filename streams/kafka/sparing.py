@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from refrain.streams.kafka.faults import SILENT_CODES
 
-SHORT_S = 2.0
+SHORT_S = 1.0
 """How long a question may last, once one was not answered."""
 PAUSE_S = 4.0
 PAUSE_MAX_S = 16.0
