@@ -171,11 +171,11 @@ def replicas(brokers: Brokers, settings: Settings) -> list[Finding]:
 def topics(admin: AdminClient, brokers: Brokers, settings: Settings) -> list[Finding]:
     """Are the topics as the table wants them?"""
     from refrain.ops.topics.admin import compare, describe
-    from refrain.streams.kafka.aim import aims_at_one_that_answers
+    from refrain.streams.kafka.aim import aim
 
     if brokers.known - brokers.answering:
         # Else it may be asked of one that is away, until all the time is over.
-        aims_at_one_that_answers(lambda within_s: admin.list_topics(timeout=within_s))
+        aim(admin)
     found = describe(admin, settings)
     findings = compare(found, settings)
     if all(not row.partitions for row in found.values()):

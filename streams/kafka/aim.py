@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import ClusterMetadata
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 TRIES = 8
 """How often the cluster is asked at most: of three brokers, one of which answers, that names it in 24 cases of 25."""
 TOLD_S = 0.5
 """How long an answer may take (seconds)."""
+
+
+def aim(client: AdminClient) -> bool:
+    """Have a client ask one that answers; whether it does. See `aims_at_one_that_answers`."""
+    return aims_at_one_that_answers(lambda within_s: client.list_topics(timeout=within_s))
 
 
 def aims_at_one_that_answers(told: Callable[[float], ClusterMetadata], tries: int = TRIES) -> bool:

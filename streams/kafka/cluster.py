@@ -26,7 +26,7 @@ from confluent_kafka.admin import (
 )
 
 from refrain.streams.errors import ClusterFailed, Forbidden, LoginRefused, Unanswered, WrongSetup
-from refrain.streams.kafka.aim import aims_at_one_that_answers
+from refrain.streams.kafka.aim import aim
 from refrain.streams.kafka.complaints import Complaints
 from refrain.streams.kafka.config import (
     ADMIN_TIMEOUT_S,
@@ -71,7 +71,7 @@ class KafkaCluster:
         # What it cannot do raises and is told there: between its calls it has nothing to say of a broker that is away.
         self._admin = AdminClient({**self._base, "log_level": 0})
         self._asking: ConfluentConsumer | None = None
-        self._sparing = Sparing(aim=self._aims)
+        self._sparing = Sparing(aim=lambda: aim(self._admin))
         self._complaints = Complaints()
         self._has_answered = False
         self._lock = threading.Lock()
@@ -245,9 +245,6 @@ class KafkaCluster:
             return self._admin.describe_topics(TopicCollection(list(names)), request_timeout=within_s)
 
         return self._sparing.ask(ask, names, timeout_s)
-
-    def _aims(self) -> bool:
-        return aims_at_one_that_answers(lambda within_s: self._admin.list_topics(timeout=within_s))
 
     def _describe(self, topic: str) -> Any:
         try:

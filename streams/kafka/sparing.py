@@ -64,8 +64,7 @@ class Sparing:
             return {name: _not_answered() for name in names}
         is_alert = self._clock() < self._alert_until_s
         if is_alert and not self._aim():
-            self._alert_until_s = self._clock() + ALERT_S
-            self._again_s = self._clock() + PAUSE_S
+            self._not_before(PAUSE_S)
             return {name: _not_answered() for name in names}
         asked = question(min(timeout_s, SHORT_S) if is_alert else timeout_s)
         for future in asked.values():
@@ -77,10 +76,14 @@ class Sparing:
         problem = None if answer.cancelled() else answer.exception()
         if isinstance(problem, KafkaException) and problem.args[0].code() in SILENT_CODES:
             self._pause_s = min(PAUSE_MAX_S, 2 * self._pause_s or PAUSE_S)
-            self._again_s = self._clock() + self._pause_s
-            self._alert_until_s = self._clock() + ALERT_S
+            self._not_before(self._pause_s)
         else:
             self._pause_s = 0.0
+
+    def _not_before(self, pause_s: float) -> None:
+        """Ask nothing for so long after one that was not answered, and aim for a while after."""
+        now_s = self._clock()
+        self._again_s, self._alert_until_s = now_s + pause_s, now_s + ALERT_S
 
 
 def _not_answered() -> Future[Any]:
