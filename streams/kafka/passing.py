@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from refrain.streams.kafka.convert import int_of
 from refrain.streams.kafka.damage import ALERT_SILENT_S, Damage, Sifted
-from refrain.streams.kafka.faults import BROKEN_CODES, failure_of
+from refrain.streams.kafka.faults import BROKEN_CODES, CUT_CODES, failure_of
 from refrain.streams.kafka.interface import Record
 from refrain.streams.kafka.offsets import Place, end_so_far
 from refrain.streams.kafka.raw_fetch import Fetch
@@ -110,16 +110,24 @@ class Passing:
     def _sift_all(self, messages: Sequence[Message]) -> Heard:
         offsets: dict[Place, list[int]] = {}
         broken: list[Message] = []
+        cut: list[Message] = []
         for message in messages:
             error = message.error()
             if error is None:
                 offsets.setdefault(_place(message), []).append(int_of(message.offset()))
             elif error.code() in BROKEN_CODES and message.partition() is not None:
                 broken.append(message)
+            elif error.code() in CUT_CODES and message.partition() is not None:
+                cut.append(message)
         for message in broken:
             self._look_at_broken(message)
             offsets.setdefault(_place(message), [])
         found = {place: self._sift(place, theirs) for place, theirs in offsets.items()}
+        for message in cut:
+            place = _place(message)
+            so_far = found.get(place, Sifted(0))
+            if so_far.place is None and (at := self._strayed_from(place, message)) is not None:
+                found[place] = self._sent_to(place, so_far._replace(place=at))
         if not broken and all(each.place is None for each in found.values()):
             self._sought -= {_place(message) for message in messages} if self._sought else set()
             return Heard(messages)
@@ -155,10 +163,22 @@ class Passing:
         name, partition = place
         self._start_of(place)
         found = self._damages[name].sift(partition, offsets, self._end_of(place) if offsets else -1)
+        return self._sent_to(place, found)
+
+    def _sent_to(self, place: Place, found: Sifted) -> Sifted:
         if found.place is not None:
             self._sought.add(place)
-            seek_to(self._consumer, name, partition, found.place)
+            seek_to(self._consumer, *place, found.place)
         return found
+
+    def _strayed_from(self, place: Place, message: Message) -> int | None:
+        """The offset that comes next, where the client says of another one that the topic does not have it.
+
+        Behind a record that tells of an offset far away the client asks for what follows that, and says so also after
+        it was sent elsewhere.
+        """
+        at = self._start_of(place)
+        return None if at is None or at == int_of(message.offset()) else at
 
     def _start_of(self, place: Place, *, may_wait: bool = False) -> int | None:
         """The offset that comes next of a partition; None where nobody tells it. Only who `may_wait` asks for it."""

@@ -77,7 +77,9 @@ def read_spans(
                 incarnation.ask()
     except OffsetLost:
         if incarnation is not None:
-            incarnation.ask()
+            # Who cannot tell whether it is another topic leaves what is known: that an offset is not there.
+            with suppress(Unanswered):
+                incarnation.ask()
         raise
     finally:
         consumer.close()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError
 
 from refrain.ops.cluster.tail import Span as Wished
 from refrain.ops.cluster.tail import follow
@@ -132,6 +132,29 @@ class Looked:
     def _fetch(self, _name: str, partition: int, at: int) -> Fetched:
         self.asked.append(partition)
         return (self._lies_there if at == 0 else b""), ()
+
+
+def given(offset: int, code: int | None = None) -> Any:
+    """A record of partition 0, or what the client says of it."""
+    error = None if code is None else KafkaError(code)
+    return SimpleNamespace(topic=lambda: TOPIC, partition=lambda: 0, offset=lambda: offset, error=lambda: error)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["at once", "late"])
+def test_that_there_is_nothing_behind_an_offset_that_a_record_made_up_is_no_cut(together: bool) -> None:
+    """The client asks for what follows a record at once, and says that it is not there also after it was sent back."""
+    client = Mute()
+    passing = Passing(cast(Consumer, client), {TOPIC: TOPIC}, lambda *_: (TAKEN["an offset far beyond"], ()))
+    passing.begin((TOPIC, 0), 0)
+    made_up, behind_it = given(2**30), given(2**30 + 1, KafkaError._AUTO_OFFSET_RESET)
+    first = passing.hear([made_up, behind_it] if together else [made_up])
+    later = passing.hear([] if together else [behind_it])
+    assert [each.offset for each in first.flawed] == [0]
+    assert [*first.messages, *later.messages] == []
+    assert client.sought == {0: 1}
+    record, cut = given(1), given(2, KafkaError._AUTO_OFFSET_RESET)
+    assert passing.hear([behind_it, record]).messages == [record]
+    assert passing.hear([cut]).messages == [cut]
 
 
 def test_all_partitions_that_are_silent_for_a_broken_batch_are_read_on_at_once() -> None:

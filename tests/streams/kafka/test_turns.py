@@ -145,9 +145,14 @@ def message(of: Record) -> Any:
     )
 
 
-def cut(partition: int) -> Any:
+def cut(partition: int, offset: int) -> Any:
     problem = KafkaError(KafkaError._AUTO_OFFSET_RESET)
-    return SimpleNamespace(error=lambda: problem, partition=lambda: partition)
+    return SimpleNamespace(
+        error=lambda: problem,
+        topic=lambda: "refrain.requests",
+        partition=lambda: partition,
+        offset=lambda: offset,
+    )
 
 
 @pytest.fixture
@@ -212,7 +217,7 @@ def test_nothing_is_handed_out_of_a_partition_that_was_sought_or_given_back(
 
 
 def test_a_cut_is_told_when_all_that_was_read_before_it_is_handed_out(client: Client, consumer: KafkaConsumer) -> None:
-    client.queue = [*[message(each) for each in crowd(0, 3)], cut(0)]
+    client.queue = [*[message(each) for each in crowd(0, 3)], cut(0, 3)]
     assert len(consumer.poll(2, 0.1)) == 2
     assert len(consumer.poll(2, 0.1)) == 1
     with pytest.raises(OffsetLost) as lost:
