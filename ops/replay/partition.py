@@ -95,7 +95,7 @@ class PartitionReplay:
             self._effects += folded.effects
         self.replayed.end, self.replayed.time_ms = record.offset + 1, self._fold.shard.time_ms
         self.replayed.counts["records"] += 1
-        if len(self._records) >= RECORDS_MAX or self._fold.shard.uncommitted_bytes >= BYTES_MAX:
+        if len(self._records) >= RECORDS_MAX or self._fold.shard.overlay.size >= BYTES_MAX:
             self.write()
 
     def write(self) -> None:

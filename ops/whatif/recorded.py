@@ -18,7 +18,8 @@ from refrain.streams.messaging.responses import digest_of_answer, project
 from refrain.streams.shard.counts import Counted, Dropped
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import Skips
-from refrain.streams.shard.state import Shard, StoredAnswer
+from refrain.streams.shard.state import Shard
+from refrain.streams.shard.stored_answers import StoredAnswer
 
 COMMIT_RECORDS = 5_000
 """Records of a shard between two commits in memory."""

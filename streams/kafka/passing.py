@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from refrain.streams.every import Every
 from refrain.streams.kafka.convert import int_of
 from refrain.streams.kafka.damage import ALERT_SILENT_S, Damage, Sifted
 from refrain.streams.kafka.faults import BROKEN_CODES, CUT_CODES, failure_of
@@ -50,11 +51,10 @@ class Passing:
         starts: GroupStarts | None = None,
     ) -> None:
         self._consumer = consumer
-        self._clock = clock
         self._assigned = assigned or self._asked
         self._read = read or self._assigned
         self._starts = starts
-        self._look_due_s = 0.0
+        self._looking = Every(ALERT_SILENT_S / 2, clock)
         self._damages = {name: Damage(topic, name, fetch, clock, silent_s) for name, topic in topics.items()}
         self._sought: set[Place] = set()
         """Partitions that it has sought since anything came of them: the client tells an older position."""
@@ -135,9 +135,8 @@ class Passing:
 
     def _behind_silence(self, ends: Mapping[Place, int] | None) -> list[Record]:
         passed: list[Record] = []
-        if self._clock() < self._look_due_s:
+        if not self._looking.is_due():
             return passed
-        self._look_due_s = self._clock() + ALERT_SILENT_S / 2
         for place in self._read() if ends is None else list(ends):
             damage, end = self._damages[place[0]], self._end_of(place) if ends is None else ends[place]
             at = self._start_of(place, may_wait=True) if end > 0 else None

@@ -103,8 +103,7 @@ class Documents:
             key = keys.pop()
             value = shard.store.get(key)
             # What is gone since, or changed, is told by the commit anyway.
-            if value is not None and key not in shard.uncommitted:
-                shard.uncommitted[key] = value
+            if value is not None and shard.overlay.write_again(key, value):
                 size += len(key) + len(value)
         if keys:
             self._left[partition] = to, keys

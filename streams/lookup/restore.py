@@ -111,7 +111,7 @@ def empty_shard(
     shard = Shard(partition, cluster.partitions("journal"), incarnation, store)
     first, _ = cluster.ends("journal")[partition]
     keys = {each.key for each in cluster.scan("documents", partition, stop=stop) if each.key is not None}
-    shard.uncommitted = dict.fromkeys(keys - {META_KEY}, None)
+    shard.overlay.delete_all(keys - {META_KEY})
     shard.next_offset = first
     skips = read_skips(cluster, partition, stop)
     # It also says that what stands before its row in `documents` is void, so it is there where it skips nothing.

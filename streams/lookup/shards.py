@@ -35,7 +35,7 @@ class FoldedShards(Mapping[int, Shard]):
     @property
     def uncommitted_bytes(self) -> int:
         """The size of all changes that no commit has written yet."""
-        return sum(shard.uncommitted_bytes for shard in self._shards.values())
+        return sum(shard.overlay.size for shard in self._shards.values())
 
     def categories(self) -> set[str]:
         """The categories that the policy defines."""

@@ -76,7 +76,7 @@ def fold(shard: Shard, record: Record, known: Event | None = None) -> FoldResult
     aside = _set_aside(shard, record, out) if skipped == "records" else None
     shard.next_offset = record.offset + 1
     shard.time_ms = max(shard.time_ms, record.timestamp_ms)
-    shard.recent = {}
+    shard.overlay.begin_record()
     _fire_timers(shard, record, out)
     if event is not None and not _is_repeat(shard, event, out):
         if skipped is not None and isinstance(event, Asked):
@@ -94,7 +94,7 @@ def _dispatch(
     shard: Shard, event: Event, record: Record, out: FoldResult, verification: VerificationState | None = None
 ) -> None:
     """Dispatch an event to its handler; `verification` is given for a question that has waited for a verifier."""
-    shard.recent = {}
+    shard.overlay.begin_record()
     mark = len(out.effects)
     try:
         if verification is not None:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from refrain.streams.every import Every
 from refrain.streams.metrics import LabelValues
 from refrain.streams.upstream.model import Answer
 
@@ -27,8 +28,7 @@ class FailureLog:
     """Counts the calls of each model since the last warning. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._due_s = clock()
+        self._warning = Every(WARN_EVERY_S, clock)
         self._models = LabelValues(MODELS_MAX)
         self._calls: dict[str, int] = {}
         self._failed: dict[str, int] = {}
@@ -44,9 +44,8 @@ class FailureLog:
 
     def warn(self) -> None:
         """Warn of what failed since the last warning, unless that is less than a minute ago."""
-        if not self._failed or self._clock() < self._due_s:
+        if not self._failed or not self._warning.is_due():
             return
-        self._due_s = self._clock() + WARN_EVERY_S
         told = [f"{name}: {count} of {self._calls[name]} calls failed, the last: {self._last[name]}"
                 for name, count in sorted(self._failed.items())]  # fmt: skip
         logger.warning("the model gives no answers (%s)", "; ".join(told))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
+from refrain.streams.every import Every
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import check_size, read
@@ -103,7 +104,9 @@ class UpstreamWorker:
         self._answered = RecentIds()
         self._meter = LoadMeter(self._settings.replica)
         self._failures = FailureLog()
-        self._commit_due = self._load_due = self._look_due = time.monotonic()
+        self._committing = Every(self._settings.commit_interval_ms / 1_000)
+        self._reporting = Every(self._settings.load_interval_ms / 1_000)
+        self._looking = Every(LOOK_S)
         self.joined = False
         awaiting = self._awaiting = AwaitsTopic(self._cluster.producer(), TARGET, self._cluster, context.outages)
         producer = fitting_producer(awaiting, self._cluster, context.settings.prefix, NAME, context.metrics)
@@ -144,16 +147,13 @@ class UpstreamWorker:
         self._check()
         self._pieces.poll()
         self._throttle.turn(len(self._open))
-        if time.monotonic() >= self._commit_due:
-            self._commit_due = time.monotonic() + self._settings.commit_interval_ms / 1_000
+        if self._committing.is_due():
             self._offsets.commit(self._offsets.partitions)
             for partition, behind in self._consumer.lag().items():
                 self._metrics.shared.lag.labels(NAME, str(partition)).set(behind)
-        if time.monotonic() >= self._load_due:
-            self._load_due = time.monotonic() + self._settings.load_interval_ms / 1_000
+        if self._reporting.is_due():
             self._report_load()
-        if time.monotonic() >= self._look_due:
-            self._look_due = time.monotonic() + LOOK_S
+        if self._looking.is_due():
             self._outbox.put(self._awaiting.lost)
 
     def drain(self) -> None:

@@ -12,7 +12,8 @@ from refrain.streams.shard.columns import Change, digest_of
 from refrain.streams.shard.outcome import FoldResult, decided, summary
 from refrain.streams.shard.search.question import ShardQuestion
 from refrain.streams.shard.search.search import SearchResult
-from refrain.streams.shard.state import Shard, StoredAnswer
+from refrain.streams.shard.state import Shard
+from refrain.streams.shard.stored_answers import StoredAnswer
 
 
 class Asking(NamedTuple):
@@ -82,5 +83,5 @@ def decision_on(
         verifier=None if opinion is None else opinion.verifier,
         verifier_score=None if opinion is None else opinion.score,
         differs=verdict.differs,
-        changes=digest_of(shard.recent),
+        changes=digest_of(shard.overlay.recent),
     )

@@ -163,7 +163,7 @@ def wait(
         out.effects.append(forward_of(shard, asked, flight, told))
         changes.append(FLIGHTS.put(flight.forward_id, flight))
     shard.apply([*first, *changes, WAITING.put(waiting.id, waiting)])
-    out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
+    out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.overlay.recent)}))
 
 
 def refuse(context: Asking, question: ShardQuestion, verdict: SearchResult, code: RefusalCode, message: str) -> None:

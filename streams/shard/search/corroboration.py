@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import unicodedata
 
-from refrain.streams.shard.state import StoredAnswer
+from refrain.streams.shard.stored_answers import StoredAnswer
 
 _ENDS = " .!\u3002\uff01\u2026"
 """Marks at the end of an answer that say nothing."""

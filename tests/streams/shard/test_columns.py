@@ -60,4 +60,4 @@ def test_nothing_is_changed_when_one_of_several_changes_is_too_large_for_documen
     )  # fmt: skip
     with pytest.raises(ChangeTooLarge, match="waiting takes 2000"):
         shard.apply([JUDGED.put("c", Judged(recent="1")), WAITING.put("w", large)])
-    assert (shard.judged, shard.uncommitted, shard.uncommitted_bytes) == ({}, {}, 0)
+    assert (shard.judged, shard.overlay.uncommitted, shard.overlay.size) == ({}, {}, 0)

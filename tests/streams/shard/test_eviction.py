@@ -437,7 +437,7 @@ def test_a_shard_and_one_restored_from_its_store_evict_what_a_search_of_all_entr
                 fold(twin, record)
             assert _kept(twin) == _kept(cache.shard)
     if twins:
-        assert {**twins[0].uncommitted} == {**cache.shard.uncommitted}
+        assert {**twins[0].overlay.uncommitted} == {**cache.shard.overlay.uncommitted}
 
 
 def _ask(cache: Cache, model: Model, text: str, tenant: str, category: str, latency_ms: int) -> None:

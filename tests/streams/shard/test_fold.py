@@ -310,14 +310,14 @@ def test_what_may_not_be_cached_is_passed_through_and_leaves_nothing(
     route = decode_route(json.loads(forward.value or b"")["route"], (forward.key or b"").decode())
     assert route.to == "direct"
     assert asked.decisions[0].reason is reason
-    assert list(shard.uncommitted) == [b"policies/policy"]
+    assert list(shard.overlay.uncommitted) == [b"policies/policy"]
 
 
 def test_without_a_policy_everything_is_passed_through(journal: Journal) -> None:
     shard = new_shard()
     asked = fold(shard, journal.ask("how?", vector(1)))
     assert asked.decisions[0].reason is Reason.NO_POLICY
-    assert shard.uncommitted == {}
+    assert shard.overlay.uncommitted == {}
 
 
 def test_the_stricter_of_two_policies_decides(journal: Journal) -> None:
@@ -361,12 +361,12 @@ def test_a_record_that_cannot_be_folded_changes_nothing_and_is_told(journal: Jou
     shard = new_shard()
     fold(shard, journal.policy())
     remembered(journal, shard, "how?", vector(1))
-    before = dict(shard.uncommitted)
+    before = dict(shard.overlay.uncommitted)
     folded = fold(shard, journal.ask("how so?", "AAAA"))
     assert [each.outcome for each in responses(folded)] == [Outcome.ERROR]
     assert len(effects(folded, "dead-letters")) == 1
     assert next(iter(decisions([folded]))).reason is Reason.FOLD_FAILED
-    assert shard.uncommitted == before
+    assert shard.overlay.uncommitted == before
     assert fold(shard, journal.ask("how?", vector(1))).decisions[0].outcome is Outcome.HIT
 
 
@@ -374,7 +374,7 @@ def test_a_store_that_lost_an_entry_stops_the_shard_instead_of_the_question(jour
     shard = new_shard()
     fold(shard, journal.policy())
     remembered(journal, shard, "how?", vector(1))
-    del shard.uncommitted[next(key for key in shard.uncommitted if key.startswith(b"entries/"))]
+    del shard.overlay.uncommitted[next(key for key in shard.overlay.uncommitted if key.startswith(b"entries/"))]
     with pytest.raises(StoreDamaged):
         fold(shard, journal.ask("how?", vector(1)))
 

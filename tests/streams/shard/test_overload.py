@@ -44,7 +44,7 @@ def came_of(folded: FoldResult) -> tuple[Outcome, Reason]:
 
 def held(shard: Shard) -> tuple[int, int, set[bytes]]:
     """Flights and waiting requests of the shard, and the keys of its uncommitted records."""
-    return len(shard.flights), shard.flights.waiting, set(shard.uncommitted)
+    return len(shard.flights), shard.flights.waiting, set(shard.overlay.uncommitted)
 
 
 def test_the_same_text_is_served() -> None:

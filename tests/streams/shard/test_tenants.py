@@ -177,7 +177,9 @@ def test_a_tick_drops_the_use_of_who_is_idle() -> None:
 
 
 def _uses(shard: Shard) -> int:
-    return sum(key.startswith(TENANTS.key("")) and value is not None for key, value in shard.uncommitted.items())
+    return sum(
+        key.startswith(TENANTS.key("")) and value is not None for key, value in shard.overlay.uncommitted.items()
+    )
 
 
 @given(

@@ -45,7 +45,7 @@ def check(shard: Shard, record: Record) -> set[Outcome]:
         if effect.topic == "forwards":
             forward = Forward.decode(value)
             assert decode_route(forward.route, forward.forward_id).forward_id == forward.forward_id
-    for key, document in shard.recent.items():
+    for key, document in shard.overlay.recent.items():
         if document is not None:
             column = COLUMN_OF[key.decode().split("/")[0]]
             assert column.message.decode(document).encode() == document
@@ -74,4 +74,4 @@ def test_a_threshold_of_classify_that_is_no_similarity_is_refused_like_any_recor
     folded = fold(shard, journal.ask("so?", vector(1), seen_version=9, seen_threshold=5.0))
     assert [decision.reason for decision in folded.decisions] == ["fold_failed"]
     assert [effect.topic for effect in folded.effects] == ["dead-letters", "responses"]
-    assert not shard.recent
+    assert not shard.overlay.recent

@@ -89,7 +89,7 @@ def opinions(shard: Shard) -> list[Opinion]:
 def _column(shard: Shard, column: Column[M]) -> list[M]:
     """The records of one column, as a store holds them that has taken all changes."""
     rows: dict[bytes, bytes | None] = dict(shard.store.scan(column.key("")))
-    rows |= {key: value for key, value in shard.uncommitted.items() if key.startswith(column.key(""))}
+    rows |= {key: value for key, value in shard.overlay.uncommitted.items() if key.startswith(column.key(""))}
     return [column.message.decode(value) for value in rows.values() if value is not None]
 
 
@@ -214,11 +214,11 @@ def test_a_late_opinion_changes_nothing(journal: Journal, shard: Shard) -> None:
 
 def test_an_opinion_that_nobody_asked_for_changes_nothing(journal: Journal, shard: Shard) -> None:
     doubt = raised(ask(journal, shard))
-    before = dict(shard.uncommitted)
+    before = dict(shard.overlay.uncommitted)
     for stranger in ({"id": "0-99-tag"}, {"entry": doubt.entry + 1}):
         out = say(journal, shard, doubt.model_copy(update=stranger), 1.0)
         assert (out.effects, out.decisions) == ([], [])
-    assert shard.uncommitted == before
+    assert shard.overlay.uncommitted == before
     assert only(say(journal, shard, doubt, 0.9)).outcome is Outcome.HIT
 
 
@@ -306,7 +306,7 @@ def test_folding_again_gives_the_same_bytes(journal: Journal, shard: Shard) -> N
     fold(shard, journal.tick(TIMEOUT_MS))
     one, other = new_shard(), new_shard()
     assert fold_all(one, journal.records) == fold_all(other, journal.records)
-    assert one.uncommitted == other.uncommitted == shard.uncommitted
+    assert one.overlay.uncommitted == other.overlay.uncommitted == shard.overlay.uncommitted
 
 
 def test_an_entry_that_leaves_takes_its_opinions_with_it(journal: Journal, shard: Shard) -> None:

@@ -83,7 +83,7 @@ def test_what_tells_of_one_call_is_not_given_to_another(journal: Journal) -> Non
 def test_an_answer_without_more_is_kept_as_before_and_served_with_no_more(journal: Journal) -> None:
     shard = ready(journal)
     answered(journal, shard, {})
-    (kept,) = [value for key, value in shard.uncommitted.items() if key.startswith(b"entries/")]
+    (kept,) = [value for key, value in shard.overlay.uncommitted.items() if key.startswith(b"entries/")]
     assert json.loads(json.loads(kept or b"")["answer"]["data"]).keys() == {"model", "message", "finish_reason"}
     assert served(journal, shard)["choices"][0].keys() == {"index", "message", "finish_reason"}
 

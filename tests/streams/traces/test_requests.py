@@ -354,7 +354,7 @@ def _folded(journal: Sequence[Record]) -> list[object]:
     return [
         [decision.encode() for result in results for decision in result.decisions],
         [result.effects for result in results],
-        dict(shard.uncommitted),
+        dict(shard.overlay.uncommitted),
     ]
 
 
