@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from confluent_kafka.admin import (
@@ -17,6 +20,7 @@ from confluent_kafka.admin import (
 
 from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.dead_letters import HEADER_TARGET
+from refrain.schemas.forwards import Forward
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
 from refrain.schemas.responses import Response
 from refrain.streams.classify.worker import run_classify
@@ -25,14 +29,15 @@ from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Classify, Settings, Upstream
+from refrain.streams.upstream.model import Answer
+from refrain.streams.upstream.simulated.model import SimulatedModel
 from refrain.streams.upstream.worker import run_upstream
 from tests.eventually import eventually
 from tests.integration.make_topic import ADMIN_S, make_topic
-from tests.integration.processors import running_all
+from tests.integration.processors import WAIT_S, running_all
 from tests.integration.topics import create_table
 
-SLOW_MS = 1_500.0
-"""The model's time, in which a topic is deleted or changed."""
+SIMULATED = Upstream(connector="simulated", latency_median_ms=1.0)
 POLICY = Policy(
     categories={
         "chat": CategoryPolicy(),
@@ -42,16 +47,30 @@ POLICY = Policy(
 )
 
 
+class WaitingModel(SimulatedModel):
+    """A simulated model that answers nobody before an event."""
+
+    def __init__(self, event: threading.Event) -> None:
+        super().__init__(SIMULATED)
+        self._event = event
+
+    async def answer(self, forward: Forward) -> Answer:
+        await asyncio.to_thread(self._event.wait, WAIT_S)
+        return await super().answer(forward)
+
+
 class World:
     """Topics of the table and reply topics, and four processors with a slow model."""
 
     def __init__(self, settings: Settings, admin: AdminClient) -> None:
         self.admin = admin
         self.mark = f"{settings.prefix}to"
+        self.spoilt = threading.Event()
+        """Set once a topic is deleted and others are changed: the model answers no earlier."""
         self.settings = settings.model_copy(
             update={
                 "classify": Classify(reply_topics=(f"{self.mark}-*",)),
-                "upstream": Upstream(connector="simulated", latency_median_ms=SLOW_MS, latency_sigma=0.0),
+                "upstream": SIMULATED,
             }
         )
         create_table(admin, settings.prefix)
@@ -104,7 +123,8 @@ def test_reply_topics_that_fail_cost_their_own_replies(world: World) -> None:
         ("fine", {}),
     ):
         world.make(name, **config)
-    with running_all((run_lookup, run_populate, run_upstream, run_classify), world.settings) as workers:
+    upstream = partial(run_upstream, make_model=lambda: WaitingModel(world.spoilt))
+    with running_all((run_lookup, run_populate, upstream, run_classify), world.settings) as workers:
         for category in ("chat", "medical"):
             for to in ("gone", "shrinks", "tiny", "small", "fine"):
                 world.ask(f"{to}-{category}", to=to, category=category)
@@ -114,6 +134,7 @@ def test_reply_topics_that_fail_cost_their_own_replies(world: World) -> None:
             world.ask(f"good-{category}", category=category)
         eventually(lambda: len(world.rows("forwards")) >= 16)
         spoil(world)
+        world.spoilt.set()
         eventually(lambda: {"good-chat", "good-medical"} <= world.told().keys())
         eventually(lambda: {"fine-chat", "fine-medical"} <= world.told(f"/{world.mark}-fine").keys())
         eventually(lambda: world.refused()["gone"] == world.refused()["turns"] == 2)
